@@ -96,10 +96,16 @@ func (s Snapshot) Default(v6 bool, except ...int) (Route, bool) {
 // Usable6 returns the addresses that the link can use as an IPv6 source towards
 // other networks: neither link-local, tentative, nor failed.
 func (l Link) Usable6() []Addr {
+	return slices.DeleteFunc(l.Global6(), func(a Addr) bool { return a.Tentative })
+}
+
+// Global6 returns the link's IPv6 addresses that lead to other networks, those
+// included whose duplicate address detection has not finished.
+func (l Link) Global6() []Addr {
 	var out []Addr
 	for _, a := range l.Addrs {
 		ip := a.Prefix.Addr()
-		if ip.Is6() && !ip.IsLinkLocalUnicast() && !ip.IsLoopback() && !a.Tentative && !a.DADFailed {
+		if ip.Is6() && !ip.IsLinkLocalUnicast() && !ip.IsLoopback() && !a.DADFailed {
 			out = append(out, a)
 		}
 	}
