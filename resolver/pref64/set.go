@@ -63,7 +63,7 @@ func (s *Set) Merge(now time.Time, key Key, cs []Candidate) {
 }
 
 func (s *Set) add(now time.Time, key Key, cs []Candidate, old []entry) {
-	s.purge(now)
+	s.Expire(now)
 	for i, c := range cs {
 		c.Source, c.Link, c.Server = key.Source, key.Link, key.Server
 		if !c.Prefix.IsValid() || c.Expired(now) || slices.ContainsFunc(cs[:i], func(d Candidate) bool { return d.Prefix == c.Prefix }) {
@@ -96,8 +96,8 @@ func (s *Set) Drop(drop func(Key) bool) {
 	s.held = slices.DeleteFunc(s.held, func(e entry) bool { return drop(e.key()) })
 }
 
-// purge removes what has run out.
-func (s *Set) purge(now time.Time) {
+// Expire removes what has run out.
+func (s *Set) Expire(now time.Time) {
 	s.held = slices.DeleteFunc(s.held, func(e entry) bool { return e.Expired(now) })
 }
 
@@ -112,8 +112,8 @@ func (s *Set) Best(now time.Time, link int) (Candidate, bool) {
 
 // List returns the link's candidates, best first: by source, trust, age (a
 // newcomer does not displace what works, spec SEC-4), place in the answer, and
-// value. Candidates for every link are among them, with this link's index. Reason
-// says which other sources confirm or contradict a candidate (spec PREC-4, PREC-5).
+// value. Candidates for every link, whose Link is 0, are among them. Reason says
+// which other sources confirm or contradict a candidate (spec PREC-4, PREC-5).
 func (s *Set) List(now time.Time, link int) []Candidate {
 	list := s.pick(now, link, true)
 	out := make([]Candidate, len(list))
@@ -139,7 +139,6 @@ func (s *Set) pick(now time.Time, link int, allowed bool) []Candidate {
 	var list []entry
 	for _, e := range s.held {
 		if (e.Link == link || e.Link == 0) && !e.Expired(now) && s.allows(e.Candidate) == allowed {
-			e.Link = link
 			list = append(list, e)
 		}
 	}

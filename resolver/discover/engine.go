@@ -1,0 +1,160 @@
+package discover
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/reach64/reach64/resolver/pref64"
+)
+
+// engine is the state of a Discoverer. One goroutine, Run's, owns it; the methods
+// take the time as an argument and never block.
+type engine struct {
+	d     *Discoverer
+	set   pref64.Set
+	epoch uint64
+	links []*linkState // in the order of SetLinks
+
+	raErr   error // of the last ReadRA, nil after a good one
+	raErrAt time.Time
+	raCount budget
+
+	workers    sync.WaitGroup  // the goroutines below
+	advertised chan raMessage  // unbuffered, from the one reader of advertisements
+	answered   chan dnsResult  // unbuffered, from one goroutine for each question
+	solicited  chan solicitEnd // unbuffered, from one goroutine for each solicitation
+}
+
+// linkState is one link with its routers and resolvers.
+type linkState struct {
+	Link
+	since   time.Time // start of the search
+	solicit solicitor
+	routers []*router
+	askers  []*asker // in the order in which the resolvers are known
+	stub    bool     // only local stubs are known
+	passed  []netip.Addr
+}
+
+func newEngine(d *Discoverer) *engine {
+	e := &engine{d: d, set: pref64.Set{Allow: d.cfg.Allow},
+		advertised: make(chan raMessage), answered: make(chan dnsResult), solicited: make(chan solicitEnd)}
+	if d.cfg.enabled(pref64.Policy) {
+		var cs []pref64.Candidate
+		for i, p := range d.cfg.Static {
+			cs = append(cs, pref64.Candidate{Prefix: p, Trust: pref64.Trusted, Reason: "configured", Order: i})
+		}
+		e.set.Replace(time.Time{}, pref64.Key{Source: pref64.Policy}, cs)
+	}
+	return e
+}
+
+// hasRA tells whether advertisements are read at all.
+func (e *engine) hasRA() bool { return e.d.ra != nil && e.d.cfg.enabled(pref64.RA) }
+
+// start starts the one goroutine that lives as long as the engine.
+func (e *engine) start(ctx context.Context) {
+	if e.hasRA() {
+		e.workers.Go(func() { readRAs(ctx, e.d.ra, e.advertised) })
+	}
+}
+
+// setLinks takes over the wanted links.
+func (e *engine) setLinks(now time.Time, want wanted) {
+	fresh := want.epoch != e.epoch
+	e.epoch = want.epoch
+	var links []*linkState
+	for _, w := range want.links {
+		if slices.ContainsFunc(links, func(l *linkState) bool { return l.Index == w.Index }) {
+			continue
+		}
+		l := e.link(w.Index)
+		switch {
+		case l == nil || l.Name != w.Name:
+			l = &linkState{Link: w, since: now, solicit: solicitor{next: now.Add(solicitDelay())}}
+		case fresh:
+			l.Link, l.since = w, now
+			e.dropAskers(l)
+			l.solicit.again(now)
+		default:
+			l.Link = w
+		}
+		links = append(links, l)
+	}
+	for _, l := range e.links {
+		if !slices.Contains(links, l) {
+			e.dropAskers(l)
+			e.set.DropLink(l.Index)
+		}
+	}
+	e.links = links
+}
+
+// link returns the state of a link, nil for none.
+func (e *engine) link(index int) *linkState {
+	i := slices.IndexFunc(e.links, func(l *linkState) bool { return l.Index == index })
+	if i < 0 {
+		return nil
+	}
+	return e.links[i]
+}
+
+// refresh makes everything due now.
+func (e *engine) refresh(now time.Time) {
+	for _, l := range e.links {
+		l.solicit.again(now)
+		for _, a := range l.askers {
+			a.cancel()
+			a.next, a.busy, a.failures = now, false, 0
+		}
+	}
+}
+
+// work forgets what has run out and starts what is due.
+func (e *engine) work(ctx context.Context, now time.Time) {
+	e.set.Expire(now)
+	for _, l := range e.links {
+		l.forget(now)
+		if e.hasRA() && l.solicit.due(now) {
+			e.startSolicit(ctx, l)
+		}
+		if e.d.cfg.enabled(pref64.DNS) {
+			e.reconcile(now, l)
+		}
+		for _, a := range l.askers {
+			if !a.busy && !now.Before(a.next) {
+				e.startAsk(ctx, now, a)
+			}
+		}
+	}
+}
+
+// next returns when work has something to do after now, zero for never.
+func (e *engine) next(now time.Time) time.Time {
+	next := e.set.Next(now)
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	for _, l := range e.links {
+		if e.hasRA() {
+			sooner(l.solicit.wake())
+			if end := l.since.Add(e.d.raWait); now.Before(end) {
+				sooner(end)
+			}
+		}
+		for _, r := range l.routers {
+			sooner(r.next())
+		}
+		for _, a := range l.askers {
+			if !a.busy {
+				sooner(a.next)
+			}
+		}
+	}
+	return next
+}

@@ -1,0 +1,140 @@
+package discover
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/reach64/reach64/resolver/dnsq"
+	"github.com/reach64/reach64/resolver/pref64"
+	"github.com/reach64/reach64/resolver/ra"
+)
+
+// onceRAWait is how long Once waits for a router: two solicitations and 1 s more.
+const onceRAWait = solicitEvery + time.Second
+
+// Once asks every source on links and returns when each has a verdict, or when
+// ctx ends; what has none by then has the verdict Error. Without r the RA source
+// is skipped.
+func Once(ctx context.Context, cfg Config, links []Link, r RAReader, dial DialerFor) Report {
+	d := New(cfg, r, dial, nil)
+	d.raWait = onceRAWait
+	d.SetLinks(1, links)
+	running, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with running; waited for below
+		defer close(done)
+		_ = d.Run(running) // returns nil only
+	}()
+	for !settled(d.Report()) {
+		select {
+		case <-d.Changed():
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	cancel()
+	<-done
+	return closed(d.Report())
+}
+
+// settled tells whether every source has a verdict.
+func settled(r Report) bool {
+	return r.Epoch == 1 && !slices.ContainsFunc(r.Sources, func(s SourceReport) bool { return s.Verdict == Pending })
+}
+
+// closed turns what is pending into an error.
+func closed(r Report) Report {
+	r.Sources = slices.Clone(r.Sources)
+	for i, s := range r.Sources {
+		if s.Verdict == Pending {
+			r.Sources[i].Verdict, r.Sources[i].Reason = Error, "no verdict within the time limit: "+s.Reason
+		}
+	}
+	return r
+}
+
+// Given is what OnceGiven looks at instead of the system's links.
+type Given struct {
+	DNS    []netip.AddrPort // resolvers to ask
+	RA     [][]byte         // whole ICMPv6 router advertisements, checksum not checked
+	Router netip.Addr       // who sent them; invalid: not known
+}
+
+// OnceGiven asks just what is given, and needs no privilege for it. Candidates and
+// sources have Link 0; dial is called with the link "". Config.Sources counts for
+// configured prefixes only.
+func OnceGiven(ctx context.Context, cfg Config, g Given, dial DialerFor) Report {
+	e := newEngine(New(cfg, nil, dial, nil))
+	report := Report{Epoch: 1, Sources: e.source(time.Now(), pref64.Policy)}
+	for _, s := range []pref64.Source{pref64.OS, pref64.PCP} {
+		report.Sources = append(report.Sources, notGiven(s))
+	}
+	report.Sources = append(report.Sources, e.givenRA(time.Now(), g)...)
+	report.Sources = append(report.Sources, e.givenDNS(ctx, g)...)
+	report.Sources = append(report.Sources, notGiven(pref64.Server))
+	now := time.Now()
+	report.Candidates, report.Refused = e.set.List(now, 0), e.set.Refused(now, 0)
+	return report
+}
+
+func notGiven(s pref64.Source) SourceReport {
+	return SourceReport{Source: s, Verdict: Skipped, Reason: "only what was given is looked at"}
+}
+
+// givenRA takes in the given advertisements.
+func (e *engine) givenRA(now time.Time, g Given) []SourceReport {
+	if len(g.RA) == 0 {
+		return []SourceReport{notGiven(pref64.RA)}
+	}
+	var out []SourceReport
+	for _, msg := range g.RA {
+		r := SourceReport{Source: pref64.RA, Server: g.Router, At: now, Verdict: None, Reason: "the advertisement holds no prefix"}
+		a, err := ra.Parse(msg)
+		switch {
+		case err != nil:
+			r.Verdict, r.Reason = Error, err.Error()
+		case len(a.Pref64) > 0:
+			e.prefixes(now, &linkState{}, g.Router, a)
+			r.Reason = "every prefix in it has lifetime 0: withdrawn"
+			if i := slices.IndexFunc(a.Pref64, func(p ra.Pref64) bool { return p.Lifetime > 0 }); i >= 0 {
+				r.Verdict, r.Reason = Found, fmt.Sprintf("%s for %s", a.Pref64[i].Prefix, a.Pref64[i].Lifetime)
+			}
+		}
+		for _, i := range a.Ignored {
+			r.Reason += fmt.Sprintf("; option %d at byte %d ignored: %s", i.Type, i.Offset, i.Why)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// givenDNS asks the given resolvers side by side. It waits for the goroutines it
+// starts, one for each.
+func (e *engine) givenDNS(ctx context.Context, g Given) []SourceReport {
+	if len(g.DNS) == 0 {
+		return []SourceReport{notGiven(pref64.DNS)}
+	}
+	out := make([]SourceReport, len(g.DNS))
+	answers := make([]answer, len(g.DNS))
+	client := dnsq.Client{Dialer: e.d.dial("")}
+	var wg sync.WaitGroup
+	for i, server := range g.DNS {
+		wg.Go(func() {
+			start := time.Now()
+			answers[i] = ask(ctx, &client, server)
+			out[i] = SourceReport{Source: pref64.DNS, Server: server.Addr(), Verdict: answers[i].verdict, Reason: answers[i].reason,
+				Took: time.Since(start), At: time.Now()}
+		})
+	}
+	wg.Wait()
+	for _, a := range answers {
+		// Merge: two resolvers may share an address and differ in the port.
+		e.set.Merge(time.Now(), pref64.Key{Source: pref64.DNS, Server: a.server.Addr()}, a.candidates(time.Now()))
+	}
+	return out
+}
