@@ -1,0 +1,183 @@
+// Package journal remembers on disk what reach64 has changed in the system and
+// not yet undone, so that the next start or `reach64 cleanup` can undo what a
+// killed process left behind.
+//
+// It only keeps entries; platform/netcfg makes and undoes the changes. An entry
+// is on disk before the change that it stands for is made. The file holds one
+// JSON object a line: {"add": entry} or {"done": id}. A torn or damaged line,
+// such as a crash leaves, costs only itself.
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// Kind is what sort of change an entry stands for.
+type Kind string
+
+// The kinds.
+const (
+	Address Kind = "address" // Prefix was added to the link
+	Route   Kind = "route"   // a route to Prefix over the link was added
+	Device  Kind = "device"  // a device was set up; it goes with its process
+)
+
+// Entry is one change. Link names are kept beside indexes, since an index may
+// belong to another link after a restart of the machine.
+type Entry struct {
+	ID     uint64       `json:"id"`
+	Kind   Kind         `json:"kind"`
+	Link   string       `json:"link"`
+	Index  int          `json:"index"`
+	Prefix netip.Prefix `json:"prefix,omitzero"`
+	Metric int          `json:"metric,omitempty"`
+}
+
+// String says what the entry stands for.
+func (e Entry) String() string {
+	if e.Kind == Device {
+		return fmt.Sprintf("device %s", e.Link)
+	}
+	return fmt.Sprintf("%s %s on %s", e.Kind, e.Prefix, e.Link)
+}
+
+// line is one line of the file.
+type line struct {
+	Add  *Entry `json:"add,omitempty"`
+	Done uint64 `json:"done,omitempty"`
+}
+
+// Journal is an open journal. It may be used concurrently; mu guards all fields.
+type Journal struct {
+	mu      sync.Mutex
+	f       *os.File
+	open    map[uint64]Entry
+	last    uint64
+	damaged int
+}
+
+// Open reads the journal at path, which need not exist, and rewrites it without
+// the entries that are done. The folder is made with mode 0700.
+func Open(path string) (*Journal, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make folder of journal: %w", err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	j := &Journal{open: make(map[uint64]Entry)}
+	j.read(text)
+	if err := j.rewrite(path); err != nil {
+		return nil, fmt.Errorf("rewrite journal: %w", err)
+	}
+	return j, nil
+}
+
+// read takes in the lines of a journal file.
+func (j *Journal) read(text []byte) {
+	for raw := range bytes.Lines(text) {
+		var l line
+		raw = bytes.TrimSpace(raw)
+		if len(raw) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(raw, &l); err != nil || (l.Add == nil) == (l.Done == 0) {
+			j.damaged++
+			continue
+		}
+		if l.Add != nil {
+			j.open[l.Add.ID] = *l.Add
+			j.last = max(j.last, l.Add.ID)
+		}
+		delete(j.open, l.Done)
+	}
+}
+
+// rewrite puts a file with the open entries alone in the place of the old one.
+func (j *Journal) rewrite(path string) error {
+	tmp, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	j.f = tmp
+	for _, e := range j.Entries() {
+		if err := j.put(line{Add: &e}); err != nil {
+			tmp.Close()
+			return err
+		}
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		tmp.Close()
+		return err
+	}
+	return nil
+}
+
+// put writes a line and waits until it is on disk.
+func (j *Journal) put(l line) error {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if _, err := j.f.Write(append(b, '\n')); err != nil {
+		return err
+	}
+	return j.f.Sync()
+}
+
+// Add writes an entry, whose ID it chooses and returns. When it returns without
+// error the entry is on disk and the change may be made.
+func (j *Journal) Add(e Entry) (uint64, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.last++
+	e.ID = j.last
+	if err := j.put(line{Add: &e}); err != nil {
+		return 0, fmt.Errorf("write journal: %w", err)
+	}
+	j.open[e.ID] = e
+	return e.ID, nil
+}
+
+// Done says that the change of an entry is undone, or was never made.
+func (j *Journal) Done(id uint64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, ok := j.open[id]; !ok {
+		return nil
+	}
+	if err := j.put(line{Done: id}); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	delete(j.open, id)
+	return nil
+}
+
+// Entries returns what is not undone yet, oldest first.
+func (j *Journal) Entries() []Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.SortedFunc(maps.Values(j.open), func(a, b Entry) int { return int(a.ID) - int(b.ID) })
+}
+
+// Damaged is how many lines could not be read when the journal was opened.
+func (j *Journal) Damaged() int { return j.damaged }
+
+// Close closes the file.
+func (j *Journal) Close() error {
+	if err := j.f.Close(); err != nil {
+		return fmt.Errorf("close journal: %w", err)
+	}
+	return nil
+}

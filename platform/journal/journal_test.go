@@ -1,0 +1,107 @@
+package journal
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var cmpPrefix = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+func address(link, prefix string) Entry {
+	return Entry{Kind: Address, Link: link, Index: 2, Prefix: netip.MustParsePrefix(prefix)}
+}
+
+func open(t *testing.T, path string) *Journal {
+	t.Helper()
+	j, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	return j
+}
+
+func add(t *testing.T, j *Journal, e Entry) uint64 {
+	t.Helper()
+	id, err := j.Add(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestWhatIsNotDoneIsFoundByTheNextProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "journal")
+	j := open(t, path)
+	first := add(t, j, address("eth0", "2001:db8::1/128"))
+	second := add(t, j, address("clat0", "192.0.0.3/32"))
+	if err := j.Done(first); err != nil {
+		t.Fatal(err)
+	}
+	// No Close: the process was killed.
+	want := address("clat0", "192.0.0.3/32")
+	want.ID = second
+	next := open(t, path)
+	if d := cmp.Diff([]Entry{want}, next.Entries(), cmpPrefix); d != "" {
+		t.Error(d)
+	}
+	if id := add(t, next, address("eth1", "2001:db8::2/128")); id <= second {
+		t.Errorf("id %d was given twice", id)
+	}
+}
+
+func TestTornAndDamagedLinesCostOnlyThemselves(t *testing.T) {
+	good := `{"add":{"id":7,"kind":"address","link":"eth0","index":2,"prefix":"2001:db8::1/128"}}`
+	tests := map[string]struct {
+		text    string
+		entries int
+		damaged int
+	}{
+		"empty":                {"", 0, 0},
+		"whole":                {good + "\n", 1, 0},
+		"torn last line":       {good + "\n" + good[:40], 1, 1},
+		"zeros after a crash":  {good + "\n\x00\x00\x00\x00\n", 1, 1},
+		"foreign text":         {"hello\n" + good + "\n", 1, 1},
+		"neither add nor done": {"{}\n" + good + "\n", 1, 1},
+		"bad prefix":           {`{"add":{"id":1,"kind":"address","prefix":"x"}}` + "\n", 0, 1},
+		"done before add":      {`{"done":7}` + "\n" + good + "\n", 1, 0},
+		"added and done":       {good + "\n" + `{"done":7}` + "\n", 0, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal")
+			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j := open(t, path)
+			if got := len(j.Entries()); got != tt.entries {
+				t.Errorf("%d entries, want %d", got, tt.entries)
+			}
+			if got := j.Damaged(); got != tt.damaged {
+				t.Errorf("%d damaged lines, want %d", got, tt.damaged)
+			}
+		})
+	}
+}
+
+func TestOpenRewritesWithoutWhatIsDone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := open(t, path)
+	for range 50 {
+		if err := j.Done(add(t, j, address("eth0", "2001:db8::1/128"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, path)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() != 0 {
+		t.Errorf("%d bytes are left of a journal with nothing open", info.Size())
+	}
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package lock
+
+import (
+	"os"
+
+	"github.com/reach64/reach64/platform"
+)
+
+func tryLock(*os.File) error { return platform.Unsupported("lock file") }

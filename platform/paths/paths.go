@@ -1,0 +1,48 @@
+// Package paths says where the files of reach64 are on this operating system:
+// configuration, state, run-time files and the control socket.
+//
+// It makes nothing. The environment variables REACH64_STATE_DIR and
+// REACH64_RUN_DIR move state and run-time files, so that labs can run several
+// services beside each other.
+package paths
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// layout is one operating system's places.
+type layout struct{ config, state, run string }
+
+func places() layout {
+	switch runtime.GOOS {
+	case "windows":
+		data := filepath.Join(os.Getenv("ProgramData"), "Reach64")
+		return layout{config: data, state: filepath.Join(data, "state"), run: filepath.Join(data, "state")}
+	case "darwin":
+		base := "/Library/Application Support/Reach64"
+		return layout{config: base, state: base + "/state", run: "/var/run/reach64"}
+	default:
+		return layout{config: "/etc/reach64", state: "/var/lib/reach64", run: "/run/reach64"}
+	}
+}
+
+// ConfigFile is the configuration file that is read when none is named.
+func ConfigFile() string { return filepath.Join(places().config, "reach64.toml") }
+
+// StateDir holds what outlives a run: the journal and the secret.
+func StateDir() string { return env("REACH64_STATE_DIR", places().state) }
+
+// RunDir holds what belongs to one run: the lock and the control socket.
+func RunDir() string { return env("REACH64_RUN_DIR", places().run) }
+
+// Socket is the control socket.
+func Socket() string { return filepath.Join(RunDir(), "reach64.sock") }
+
+func env(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
