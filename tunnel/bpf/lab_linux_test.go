@@ -131,7 +131,9 @@ type lab struct {
 	tcp            sink
 }
 
-func newLab(t *testing.T) *lab {
+// newLab builds the lab. dad is "" for duplicate address detection of the CLAT
+// address as in production, or "nodad", which saves two seconds.
+func newLab(t *testing.T, dad string) *lab {
 	t.Helper()
 	needRoot(t)
 	l := &lab{client: newSpace(t), server: newSpace(t), read: make(chan seen, 4096)}
@@ -141,7 +143,7 @@ func newLab(t *testing.T) *lab {
 	l.client.run(t, "ip link set up0 up")
 	l.server.run(t, "ip link set srv0 up")
 	l.client.run(t, "ip addr add 2001:db8:1::1/64 dev up0 nodad")
-	l.client.run(t, "ip addr add 2001:db8:1::c1a7/128 dev up0 preferred_lft 0 noprefixroute")
+	l.client.run(t, "ip addr add 2001:db8:1::c1a7/128 dev up0 preferred_lft 0 noprefixroute "+dad)
 	l.server.run(t, "ip addr add 2001:db8:1::2/64 dev srv0 nodad")
 	l.server.run(t, fmt.Sprintf("ip addr add %v/128 dev srv0 nodad", labServer))
 	l.client.run(t, fmt.Sprintf("ip route add %v via 2001:db8:1::2", labPrefix))
@@ -151,7 +153,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	l.uplink = up0.Index
-	for end := time.Now().Add(10 * time.Second); l.client.run(t, "ip -6 addr show dev up0 tentative") != ""; {
+	for end := time.Now().Add(10 * time.Second); strings.Contains(l.client.run(t, "ip -6 addr show dev up0 tentative"), labCLAT.String()); {
 		if time.Now().After(end) {
 			t.Fatal("duplicate address detection does not end")
 		}
@@ -297,6 +299,29 @@ func (l *lab) attach(t *testing.T, c Config) (s *Steering) {
 	}
 	t.Cleanup(func() { l.client.do(func() { s.Close() }) })
 	return s
+}
+
+// sendFrame puts a frame on the wire from the server to the client. It begins
+// with the EtherType.
+func (l *lab) sendFrame(frame []byte) (err error) {
+	var up0, srv0 *net.Interface
+	l.client.do(func() { up0, err = net.InterfaceByName("up0") })
+	if err != nil {
+		return err
+	}
+	l.server.do(func() {
+		if srv0, err = net.InterfaceByName("srv0"); err != nil {
+			return
+		}
+		var s int
+		if s, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0); err != nil {
+			return
+		}
+		defer unix.Close(s)
+		whole := append(append(append([]byte(nil), up0.HardwareAddr...), srv0.HardwareAddr...), frame...)
+		err = unix.Sendto(s, whole, 0, &unix.SockaddrLinklayer{Ifindex: srv0.Index, Halen: 6})
+	})
+	return err
 }
 
 // exchange sends body and returns whether it came back within a second.
