@@ -21,6 +21,7 @@ type engine struct {
 	raErr   error // of the last ReadRA, nil after a good one
 	raErrAt time.Time
 	raCount budget
+	early   []earlyRA
 
 	workers    sync.WaitGroup  // the goroutines below
 	advertised chan raMessage  // unbuffered, from the one reader of advertisements
@@ -91,6 +92,9 @@ func (e *engine) setLinks(now time.Time, want wanted) {
 		}
 	}
 	e.links = links
+	for _, l := range links {
+		e.replay(now, l)
+	}
 }
 
 // link returns the state of a link, nil for none.

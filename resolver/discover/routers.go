@@ -170,18 +170,53 @@ func (l *linkState) forget(now time.Time) {
 	l.routers = slices.DeleteFunc(l.routers, func(r *router) bool { return !now.Before(r.until) })
 }
 
-// onRA takes an advertisement in. One on a link that is not looked at, or that RFC
-// 4861 tells to discard, changes nothing.
+// onRA takes an advertisement in. One that RFC 4861 tells to discard changes
+// nothing. One on a link that is not looked at is kept for a moment: the first
+// advertisement after link up may be faster than the news of the link, and the
+// next comes 3 s later at the earliest (RFC 4861 section 10).
 func (e *engine) onRA(now time.Time, m raMessage) {
 	if e.raErr = m.err; m.err != nil {
 		e.raErrAt = now
 		e.d.log.WithError(m.err).Debug("read router advertisement")
 		return
 	}
-	l := e.link(m.link)
-	if l == nil || !e.raCount.spend(now, raBudget) {
+	if !e.raCount.spend(now, raBudget) {
 		return
 	}
+	if l := e.link(m.link); l != nil {
+		e.advertise(now, l, m)
+		return
+	}
+	if len(e.early) == maxEarly {
+		e.early = slices.Delete(e.early, 0, 1)
+	}
+	e.early = append(e.early, earlyRA{m, now})
+}
+
+// Bounds of what is kept of links that are not looked at.
+const (
+	maxEarly = 16
+	earlyFor = 10 * time.Second
+)
+
+// earlyRA is an advertisement on a link that is not looked at yet.
+type earlyRA struct {
+	raMessage
+	at time.Time
+}
+
+// replay takes in what has come on a link before it was looked at.
+func (e *engine) replay(now time.Time, l *linkState) {
+	e.early = slices.DeleteFunc(e.early, func(m earlyRA) bool {
+		if m.link == l.Index && now.Sub(m.at) < earlyFor {
+			e.advertise(m.at, l, m.raMessage)
+		}
+		return m.link == l.Index || now.Sub(m.at) >= earlyFor
+	})
+}
+
+// advertise takes in an advertisement that came at a time on a link.
+func (e *engine) advertise(now time.Time, l *linkState, m raMessage) {
 	if err := ra.Valid(m.src, 255, m.msg); err != nil {
 		e.d.log.WithError(err).WithField("link", l.Name).Debug("router advertisement discarded")
 		return
@@ -282,8 +317,12 @@ func (e *engine) prefixes(now time.Time, l *linkState, src netip.Addr, a ra.Adve
 			}
 			continue
 		}
+		who := "a router"
+		if src.IsValid() {
+			who = "router " + src.String()
+		}
 		c := pref64.Candidate{Prefix: p.Prefix, Until: now.Add(p.Lifetime), Trust: pref64.LinkTrusted, Order: i,
-			Reason: fmt.Sprintf("advertised by router %s for %s", src, p.Lifetime)}
+			Reason: fmt.Sprintf("advertised by %s for %s", who, p.Lifetime)}
 		if a.RouterLifetime == 0 {
 			c.Trust = pref64.AfterProbe
 			c.Reason += ", which is no default router"
