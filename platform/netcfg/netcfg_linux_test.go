@@ -1,0 +1,145 @@
+package netcfg
+
+import (
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/reach64/reach64/platform/journal"
+	"github.com/reach64/reach64/platform/netmon"
+	"github.com/reach64/reach64/platform/netstate"
+)
+
+// inNamespace puts the test's thread into a new network namespace, which ends
+// with the thread.
+func inNamespace(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if os.Getenv("REACH64_REQUIRE") == "all" {
+			t.Fatal("required, but needs root for network namespaces")
+		}
+		t.Skip("needs root for network namespaces")
+	}
+	runtime.LockOSThread() // never unlocked: the thread ends with the test's goroutine
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addLink(t *testing.T, name string) netstate.Link {
+	t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: name + "p"}
+	if err := netlink.LinkAdd(veth); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{name, name + "p"} {
+		l, err := netlink.LinkByName(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.LinkSetUp(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, ok := read(t).LinkByName(name)
+	if !ok {
+		t.Fatalf("link %s is not in the snapshot", name)
+	}
+	return l
+}
+
+func read(t *testing.T) netstate.Snapshot {
+	t.Helper()
+	m, err := netmon.New(quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// wanted is a CLAT's state on two links of the test.
+func wanted(uplink, dev int) Want {
+	w := Want{Devices: []Device{{Link: dev, MTU: 1400}}}
+	a6, a4, r := addr6, addr4, routeA
+	a6.Link, a4.Link, r.Link = uplink, dev, dev
+	w.Addrs, w.Routes = []Addr{a6, a4}, []Route{r}
+	return w
+}
+
+func has(s netstate.Snapshot, link int, a Addr) (netstate.Addr, bool) {
+	l, _ := s.Link(link)
+	for _, x := range l.Addrs {
+		if x.Prefix == a.Prefix {
+			return x, true
+		}
+	}
+	return netstate.Addr{}, false
+}
+
+func TestKernelTakesTheWholeStateAndGivesItBack(t *testing.T) {
+	inNamespace(t)
+	up, dev := addLink(t, "up0"), addLink(t, "dev0")
+	j, path := openJournal(t)
+	c := New(j, quiet())
+	before := read(t)
+	w := wanted(up.Index, dev.Index)
+	for range 2 { // idempotent
+		if err := c.Apply(t.Context(), read(t), w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := read(t)
+	if a, ok := has(s, up.Index, w.Addrs[0]); !ok || !a.Deprecated || a.Autoconf {
+		t.Errorf("CLAT address = %+v, %v; want it deprecated", a, ok)
+	}
+	if l, _ := s.Link(dev.Index); l.MTU != 1400 {
+		t.Errorf("MTU = %d, want 1400", l.MTU)
+	}
+	if lostRoute(s, w.Routes[0]) {
+		t.Errorf("no route: %+v", s.Routes)
+	}
+	for _, r := range s.Routes {
+		if r.Dst == w.Addrs[0].Prefix {
+			t.Errorf("the CLAT address made a prefix route: %+v", r)
+		}
+	}
+	// A process that is killed here leaves all of it; the next one undoes it.
+	next := reopen(t, path)
+	if _, err := New(next, quiet()).Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := read(t)
+	if len(after.Routes) != len(before.Routes) {
+		t.Errorf("routes before %+v, after %+v", before.Routes, after.Routes)
+	}
+	for i, link := range []int{up.Index, dev.Index} {
+		if _, ok := has(after, link, w.Addrs[i]); ok {
+			t.Errorf("address %v is still there", w.Addrs[i])
+		}
+	}
+	if left := next.Entries(); len(left) != 0 {
+		t.Errorf("journal still holds %v", left)
+	}
+}
+
+func TestUndoOfALinkThatIsGone(t *testing.T) {
+	inNamespace(t)
+	j, path := openJournal(t)
+	if _, err := j.Add(journal.Entry{Kind: journal.Address, Link: "gone0", Prefix: addr6.Prefix}); err != nil {
+		t.Fatal(err)
+	}
+	next := reopen(t, path)
+	undone, err := New(next, quiet()).Undo(t.Context())
+	if err != nil || len(undone) != 0 || len(next.Entries()) != 0 {
+		t.Errorf("undone %v, err %v, journal %v", undone, err, next.Entries())
+	}
+}

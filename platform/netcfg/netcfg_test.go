@@ -1,0 +1,215 @@
+package netcfg
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+
+	"github.com/reach64/reach64/platform/journal"
+	"github.com/reach64/reach64/platform/netstate"
+)
+
+func quiet() logrus.FieldLogger {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return l
+}
+
+func openJournal(t *testing.T) (*journal.Journal, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "journal")
+	return reopen(t, path), path
+}
+
+func reopen(t *testing.T, path string) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	return j
+}
+
+// fake is an operating system with only addresses and routes. before is called
+// at each change.
+type fake struct {
+	objects []string
+	fail    map[string]error
+	before  func()
+}
+
+func (f *fake) change(s Step) error {
+	if f.before != nil {
+		f.before()
+	}
+	if err := f.fail[s.String()]; err != nil {
+		return err
+	}
+	i := slices.Index(f.objects, s.key())
+	switch {
+	case s.Op == Add && i >= 0:
+		return fs.ErrExist
+	case s.Op == Add:
+		f.objects = append(f.objects, s.key())
+	case i < 0:
+		return fs.ErrNotExist
+	default:
+		f.objects = slices.Delete(f.objects, i, i+1)
+	}
+	return nil
+}
+
+func (f *fake) SetDevice(Device) error { return nil }
+func (f *fake) AddAddr(a Addr) error   { return f.change(Step{Addr: a}) }
+func (f *fake) DelAddr(a Addr) error   { return f.change(Step{Op: Remove, Addr: a}) }
+func (f *fake) AddRoute(r Route) error { return f.change(Step{Route: r}) }
+func (f *fake) DelRoute(r Route) error { return f.change(Step{Op: Remove, Route: r}) }
+
+var all = []string{"address 2001:db8:1::c1a7/128 on link 2", "address 192.0.0.3/32 on link 9", "route to 198.51.100.10/32 over link 9 metric 2048"}
+
+func TestApplyTwiceIsApplyOnce(t *testing.T) {
+	j, _ := openJournal(t)
+	f := &fake{}
+	c := NewOn(f, j, quiet())
+	for range 2 {
+		if err := c.Apply(t.Context(), there(), whole); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(all, f.objects); d != "" {
+			t.Fatal(d)
+		}
+	}
+	if err := c.Apply(t.Context(), there(), Want{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.objects) != 0 {
+		t.Errorf("left: %v", f.objects)
+	}
+	// The device's entry stays: it goes with the process.
+	for _, e := range j.Entries() {
+		if e.Kind != journal.Device {
+			t.Errorf("journal still holds %v", e)
+		}
+	}
+}
+
+func TestEveryAdditionIsJournalledBeforeItIsMade(t *testing.T) {
+	j, _ := openJournal(t)
+	f := &fake{}
+	f.before = func() {
+		if got, made := len(j.Entries())-1, len(f.objects); got != made+1 {
+			t.Errorf("%d entries for %d things made and one to come", got, made)
+		}
+	}
+	if err := NewOn(f, j, quiet()).Apply(t.Context(), there(), whole); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.objects) != 3 {
+		t.Errorf("made %v", f.objects)
+	}
+}
+
+func TestWhatOthersMadeIsNotAdopted(t *testing.T) {
+	j, _ := openJournal(t)
+	f := &fake{objects: []string{all[0]}}
+	c := NewOn(f, j, quiet())
+	if err := c.Apply(t.Context(), there(), whole); !errors.Is(err, fs.ErrExist) {
+		t.Fatalf("err = %v, want one that says that it is somebody else's", err)
+	}
+	if err := c.Apply(t.Context(), there(), Want{}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(f.objects, all[:1]) {
+		t.Errorf("objects = %v, want the other's address untouched", f.objects)
+	}
+}
+
+func TestFailedAdditionIsUndoneByZero(t *testing.T) {
+	j, _ := openJournal(t)
+	broken := errors.New("broken")
+	f := &fake{fail: map[string]error{"add " + all[1]: broken}}
+	c := NewOn(f, j, quiet())
+	if err := c.Apply(t.Context(), there(), whole); !errors.Is(err, broken) {
+		t.Fatalf("err = %v", err)
+	}
+	if err := c.Apply(t.Context(), there(), Want{}); err != nil || len(f.objects) != 0 {
+		t.Errorf("err = %v, left %v", err, f.objects)
+	}
+}
+
+func TestRemovalThatOthersMadeIsNoError(t *testing.T) {
+	j, _ := openJournal(t)
+	f := &fake{}
+	c := NewOn(f, j, quiet())
+	if err := c.Apply(t.Context(), there(), whole); err != nil {
+		t.Fatal(err)
+	}
+	f.objects = nil
+	if err := c.Apply(t.Context(), there(), Want{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// The next process finds the link by name, whatever its index is now.
+func TestNextProcessUndoesWhatAKilledOneLeft(t *testing.T) {
+	lo := loopback(t)
+	have := netstate.Snapshot{Links: []netstate.Link{{Index: 2, Name: lo.Name}, {Index: 9, Name: "r64gone"}}}
+	j, path := openJournal(t)
+	f := &fake{}
+	if err := NewOn(f, j, quiet()).Apply(t.Context(), have, whole); err != nil {
+		t.Fatal(err)
+	}
+	next := reopen(t, path)
+	left := &fake{objects: []string{Step{Addr: Addr{Link: lo.Index, Prefix: addr6.Prefix}}.key()}}
+	undone, err := NewOn(left, next, quiet()).Undo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"address 2001:db8:1::c1a7/128 on " + lo.Name}; !slices.Equal(undone, want) {
+		t.Errorf("undone = %v, want %v", undone, want)
+	}
+	if len(left.objects) != 0 || len(next.Entries()) != 0 {
+		t.Errorf("left %v, journal %v", left.objects, next.Entries())
+	}
+}
+
+func TestFailedUndoIsTriedAgain(t *testing.T) {
+	lo := loopback(t)
+	j, path := openJournal(t)
+	if _, err := j.Add(journal.Entry{Kind: journal.Address, Link: lo.Name, Prefix: netip.MustParsePrefix("2001:db8::1/128")}); err != nil {
+		t.Fatal(err)
+	}
+	next := reopen(t, path)
+	step := Step{Op: Remove, Addr: Addr{Link: lo.Index, Prefix: netip.MustParsePrefix("2001:db8::1/128")}}
+	f := &fake{fail: map[string]error{step.String(): errors.New("busy")}}
+	if _, err := NewOn(f, next, quiet()).Undo(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if len(next.Entries()) != 1 {
+		t.Error("the entry was crossed out all the same")
+	}
+}
+
+func loopback(t *testing.T) net.Interface {
+	t.Helper()
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range all {
+		if l.Flags&net.FlagLoopback != 0 {
+			return l
+		}
+	}
+	t.Skip("no loopback link")
+	return net.Interface{}
+}
