@@ -1,0 +1,143 @@
+package vnet
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/reach64/reach64/resolver/nat64"
+)
+
+// Neighbor discovery options (RFC 4861, RFC 8106, RFC 8781).
+const (
+	optSourceLL = 1
+	optPrefix   = 3
+	optMTU      = 5
+	optRDNSS    = 25
+	optPref64   = 38
+)
+
+// withdrawals is how many advertisements carry a PREF64 of lifetime zero after
+// it was switched off; the first may get lost.
+const withdrawals = 3
+
+// minAdvertise is the shortest time between two advertisements. A real router
+// waits longer (RFC 4861 section 6.2.6); tests do not want to.
+const minAdvertise = 10 * time.Millisecond
+
+// advertiseNow asks runRA for an advertisement.
+func (r *Router) advertiseNow() {
+	select {
+	case r.advertise <- struct{}{}:
+	default: // one is already asked for
+	}
+}
+
+// runRA sends advertisements until ctx ends, then a last one.
+func (r *Router) runRA(ctx context.Context) {
+	tick := time.NewTicker(r.opts.RAInterval)
+	defer tick.Stop()
+	var routed bool // the last one said that we are a router
+	var withdraw int
+	had := r.pref64.Load()
+	for {
+		on, pref64 := r.ra.Load(), r.pref64.Load()
+		switch {
+		case pref64:
+			withdraw = 0
+		case had:
+			withdraw = withdrawals
+		}
+		had = pref64
+		if on || routed {
+			r.sendRA(on, pref64, pref64 || withdraw > 0)
+			withdraw = max(0, withdraw-1)
+		}
+		routed = on
+		if !pause(ctx, minAdvertise) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		case <-r.advertise:
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if routed {
+		r.sendRA(false, false, had)
+	}
+}
+
+// pause waits and is false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// sendRA sends one advertisement to all nodes. Without on, the lifetimes of the
+// router, its name server and PREF64 are zero; the prefix stays, as addresses do
+// when a router goes. The option is there with has, and alive with pref64.
+func (r *Router) sendRA(on, pref64, has bool) {
+	o := r.opts
+	if !on {
+		o.RouterLifetime, o.RDNSSLifetime, pref64 = 0, 0, false
+	}
+	if !pref64 {
+		o.Pref64Lifetime = 0
+	}
+	msg := advertisement(o, has)
+	if r.link.sendTo(allNodes, icmp6(r.linkLocal, allNodes, 255, msg)) == nil {
+		r.count.ra.Add(1)
+	}
+}
+
+// advertisement returns a Router Advertisement without checksum (RFC 4861
+// section 4.2), with a PREF64 option when pref64 is set.
+func advertisement(o Options, pref64 bool) []byte {
+	b := []byte{icmpRA, 0, 0, 0, 64, 0}
+	b = binary.BigEndian.AppendUint16(b, uint16(min(o.RouterLifetime/time.Second, 65535)))
+	b = append(b, make([]byte, 8)...) // reachable time, retransmission timer: unspecified
+	b = append(append(b, optSourceLL, 1), o.MAC...)
+	b = append(b, optPrefix, 4, byte(o.PIO.Bits()), 0xc0) // L and A
+	b = appendSeconds(b, o.PrefixLifetime)
+	b = appendSeconds(b, o.PrefixLifetime)
+	b = appendAddr(append(b, 0, 0, 0, 0), o.PIO.Addr())
+	b = appendSeconds(append(b, optRDNSS, 3, 0, 0), o.RDNSSLifetime)
+	b = appendAddr(b, o.Addr)
+	if o.AdvertiseMTU {
+		b = binary.BigEndian.AppendUint32(append(b, optMTU, 1, 0, 0), uint32(o.MTU))
+	}
+	if pref64 {
+		b = appendPref64(b, o.Prefix, o.Pref64Lifetime)
+	}
+	return b
+}
+
+// appendPref64 appends a PREF64 option: 13 bits of lifetime in units of 8 s, 3
+// bits of prefix length code, the first 96 bits of the prefix (RFC 8781 section 4).
+func appendPref64(b []byte, p nat64.Prefix, lifetime time.Duration) []byte {
+	code := map[int]uint16{96: 0, 64: 1, 56: 2, 48: 3, 40: 4, 32: 5}[p.Bits()]
+	scaled := min((lifetime+8*time.Second-1)/(8*time.Second), 8191)
+	b = binary.BigEndian.AppendUint16(append(b, optPref64, 2), uint16(scaled)<<3|code)
+	a := p.Netip().Addr().As16()
+	return append(b, a[:12]...)
+}
+
+func appendSeconds(b []byte, d time.Duration) []byte {
+	return binary.BigEndian.AppendUint32(b, uint32(min(d/time.Second, 1<<32-1)))
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	x := a.As16()
+	return append(b, x[:]...)
+}
