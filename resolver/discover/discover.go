@@ -145,11 +145,7 @@ func (d *Discoverer) Run(ctx context.Context) error {
 		now := time.Now()
 		e.work(ctx, now)
 		d.publish(e.report(now))
-		if next := e.next(now); next.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(next))
-		}
+		timer.Reset(time.Until(e.next(now)))
 		select {
 		case <-ctx.Done():
 			return nil

@@ -368,6 +368,9 @@ func TestLinkGoneAndRenamed(t *testing.T) {
 		l.d.SetLinks(1, both[:1])
 		l.until(0)
 		want(t, "prefixes without wlan0", l.prefixes(), []string{"dns " + nsp})
+		l.d.SetLinks(1, both)
+		l.until(0)
+		want(t, "prefixes when wlan0 is back, maybe on another network", l.prefixes(), []string{"dns " + nsp})
 		l.d.SetLinks(1, []Link{{Index: eth0, Name: "eth1"}})
 		l.until(0)
 		want(t, "prefixes when the index is another link's", l.prefixes(), []string(nil))
@@ -445,6 +448,17 @@ func TestRefreshWhileQuestionIsUnderWay(t *testing.T) {
 		l.d.Refresh()
 		l.until(500 * time.Millisecond)
 		want(t, "prefixes at once, not after the retransmission", l.prefixes(), []string{"dns " + wkp})
+	})
+	run(t, Config{}, func(l *lab) {
+		l.d.SetLinks(1, links(ns1))
+		for i := range 30 { // whether a broken off question still hands in its result is up to chance
+			l.until(time.Duration(i) * 10 * time.Millisecond)
+			l.d.Refresh()
+		}
+		l.until(time.Second)
+		if v := l.verdict(pref64.DNS, eth0, ns1); v.Verdict != Pending {
+			t.Errorf("a question that was broken off counts as %+v", v)
+		}
 	})
 }
 

@@ -18,6 +18,8 @@ type engine struct {
 	epoch uint64
 	links []*linkState // in the order of SetLinks
 
+	last time.Time // when work was done last
+
 	raErr   error // of the last ReadRA, nil after a good one
 	raErrAt time.Time
 	raCount budget
@@ -35,9 +37,9 @@ type linkState struct {
 	since   time.Time // start of the search
 	solicit solicitor
 	routers []*router
-	askers  []*asker // in the order in which the resolvers are known
-	stub    bool     // only local stubs are known
-	passed  []netip.Addr
+	askers  []*asker     // in the order in which the resolvers are known
+	stub    bool         // only local stubs are known, and they are asked
+	passed  []netip.Addr // local stubs that are not asked
 }
 
 func newEngine(d *Discoverer) *engine {
@@ -119,6 +121,13 @@ func (e *engine) refresh(now time.Time) {
 
 // work forgets what has run out and starts what is due.
 func (e *engine) work(ctx context.Context, now time.Time) {
+	if !e.last.IsZero() {
+		// Round strips the monotonic reading, so that Sub takes the wall clock's.
+		if gap := asleep(now.Round(0).Sub(e.last.Round(0)), now.Sub(e.last)); gap > 0 {
+			e.resume(now, gap)
+		}
+	}
+	e.last = now
 	e.set.Expire(now)
 	for _, l := range e.links {
 		l.forget(now)
@@ -136,14 +145,18 @@ func (e *engine) work(ctx context.Context, now time.Time) {
 	}
 }
 
-// next returns when work has something to do after now, zero for never.
+// lookEvery bounds how late it is seen that the machine was suspended.
+const lookEvery = 30 * time.Second
+
+// next returns when work is to be done again.
 func (e *engine) next(now time.Time) time.Time {
-	next := e.set.Next(now)
+	next := now.Add(lookEvery)
 	sooner := func(t time.Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
 	}
+	sooner(e.set.Next(now))
 	for _, l := range e.links {
 		if e.hasRA() {
 			sooner(l.solicit.wake())
@@ -161,4 +174,35 @@ func (e *engine) next(now time.Time) time.Time {
 		}
 	}
 	return next
+}
+
+// asleep returns for how long the machine was suspended, 0 for not at all, given
+// how far the wall clock and Go's monotonic clock went. The latter stands still
+// meanwhile on Linux and macOS; lifetimes do not (spec R8781-9). A wall clock that
+// was set ahead looks the same; small differences are its correction.
+func asleep(wall, monotonic time.Duration) time.Duration {
+	if gap := wall - monotonic; gap >= lookEvery {
+		return gap
+	}
+	return 0
+}
+
+// resume ages what is known by the time asleep, and asks everything again: the
+// network may be another.
+func (e *engine) resume(now time.Time, gap time.Duration) {
+	e.d.log.WithField("asleep", gap.Round(time.Second)).Info("the machine was suspended, prefixes are looked for again")
+	e.set.Age(gap)
+	e.early = nil
+	for _, l := range e.links {
+		for _, r := range l.routers {
+			r.until = r.until.Add(-gap)
+			for i := range r.servers {
+				r.servers[i].until = r.servers[i].until.Add(-gap)
+			}
+		}
+		for _, a := range l.askers {
+			a.until = a.until.Add(-gap)
+		}
+	}
+	e.refresh(now)
 }

@@ -101,6 +101,16 @@ func (s *Set) Expire(now time.Time) {
 	s.held = slices.DeleteFunc(s.held, func(e entry) bool { return e.Expired(now) })
 }
 
+// Age brings every expiry forward, for time that the clock of the callers did not
+// count.
+func (s *Set) Age(by time.Duration) {
+	for i := range s.held {
+		if u := &s.held[i].Until; !u.IsZero() {
+			*u = u.Add(-by)
+		}
+	}
+}
+
 // Best returns the candidate to use on a link. It is false when there is none.
 func (s *Set) Best(now time.Time, link int) (Candidate, bool) {
 	list := s.List(now, link)

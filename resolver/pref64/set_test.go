@@ -183,6 +183,20 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestAge: time asleep counts, but not for what is configured.
+func TestAge(t *testing.T) {
+	var s Set
+	s.Replace(noon, Key{Source: Policy}, in(cand("2001:db8:a::/96", Trusted, 0)))
+	s.Replace(noon, Key{RA, eth0, router1}, in(cand("64:ff9b::/96", LinkTrusted, 100), cand("2001:db8:b::/96", LinkTrusted, 50)))
+	s.Age(60 * time.Second)
+	if d := cmp.Diff([]string{"policy 2001:db8:a::/96", "ra 64:ff9b::/96"}, lines(s.List(noon, eth0))); d != "" {
+		t.Error(d)
+	}
+	if got, want := s.Next(noon), noon.Add(40*time.Second); !got.Equal(want) {
+		t.Errorf("next expiry %v, want %v", got, want)
+	}
+}
+
 func TestReasons(t *testing.T) {
 	var s Set
 	s.Allow = []netip.Prefix{netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("2001:db8::/32")}
