@@ -1,0 +1,108 @@
+// Package clat is the user-space CLAT (RFC 6877): it moves packets between one
+// packet port that carries both families and a tunnel/siit translator, and
+// counts each verdict.
+//
+// The port is a TUN device: what the host sends over IPv4 comes out of it and
+// goes back as IPv6 on its way to the uplink; what is steered to it as IPv6
+// goes back as IPv4. Steering, addresses and routes are others' work
+// (tunnel/bpf, platform/netcfg). It opens nothing and decides nothing.
+package clat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/reach64/reach64/tunnel/siit"
+	"github.com/reach64/reach64/tunnel/vnethdr"
+)
+
+// Port is a packet device. ReadPacket reads one packet into buf, whose offload
+// state it returns, and gives net.ErrClosed after Close. WritePacket sends head
+// followed by tail as one packet and keeps neither.
+type Port interface {
+	ReadPacket(buf []byte) (vnethdr.Header, int, error)
+	WritePacket(h vnethdr.Header, head, tail []byte) error
+	Close() error
+}
+
+// bufSize holds the largest packet that a TUN gives, 65535 bytes of IP payload
+// and header, with room to spare.
+const bufSize = 65536 + 128
+
+// CLAT is one running translator on one port.
+type CLAT struct {
+	log   logrus.FieldLogger
+	port  Port
+	tr    atomic.Pointer[siit.Translator]
+	stats counters
+}
+
+// New returns a CLAT that translates by tr. It starts nothing.
+func New(log logrus.FieldLogger, port Port, tr *siit.Translator) *CLAT {
+	c := &CLAT{log: log, port: port}
+	c.tr.Store(tr)
+	return c
+}
+
+// SetTranslator replaces the translator for all packets read from now on.
+func (c *CLAT) SetTranslator(tr *siit.Translator) { c.tr.Store(tr) }
+
+// Run translates until ctx ends or the port fails. It closes the port, and
+// returns nil when ctx ended. It owns two goroutines: its own, which reads,
+// translates and writes, and one that closes the port when ctx ends.
+func (c *CLAT) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.port.Close() })
+	defer func() {
+		if stop() {
+			_ = c.port.Close()
+		}
+	}()
+	w := worker{clat: c, buf: make([]byte, bufSize), out: siit.NewBatch()}
+	for {
+		if err := w.one(); err != nil {
+			if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("read packet: %w", err)
+		}
+	}
+}
+
+// worker is what one reading goroutine owns.
+type worker struct {
+	clat  *CLAT
+	buf   []byte
+	out   *siit.Batch
+	limit siit.Limiter
+}
+
+// one moves one packet. Only a failed read is an error: a packet that cannot be
+// written is counted and lost, as on any link.
+func (w *worker) one() error {
+	h, n, err := w.clat.port.ReadPacket(w.buf)
+	if err != nil {
+		return err
+	}
+	w.out.Reset()
+	dir, v := w.clat.tr.Load().Translate(w.out, h, w.buf[:n])
+	w.clat.stats.add(dir, v, n)
+	if v.Kind() == siit.Answered && !w.limit.Allow(time.Now(), v) {
+		w.clat.stats.suppressed.Add(1)
+		return nil
+	}
+	for _, p := range w.out.Packets() {
+		if err := w.clat.port.WritePacket(p.Hdr, p.Head, p.Tail); err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			w.clat.stats.writeErrors.Add(1)
+		}
+	}
+	return nil
+}

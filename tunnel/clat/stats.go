@@ -1,0 +1,47 @@
+package clat
+
+import (
+	"sync/atomic"
+
+	"github.com/reach64/reach64/tunnel/siit"
+)
+
+// directions is the number of values of siit.Direction.
+const directions = 3
+
+// counters are written by the worker and read by anybody.
+type counters struct {
+	packets     [directions][siit.NumVerdicts]atomic.Uint64
+	bytes       [directions]atomic.Uint64
+	suppressed  atomic.Uint64
+	writeErrors atomic.Uint64
+}
+
+func (c *counters) add(d siit.Direction, v siit.Verdict, n int) {
+	c.packets[d][v].Add(1)
+	if v.Kind() == siit.Translated {
+		c.bytes[d].Add(uint64(n))
+	}
+}
+
+// Stats returns the counters that are not zero, by name: packets as
+// "4to6-translated" and "6to4-dropped-fragment" (direction, verdict), bytes of
+// translated packets as "4to6-bytes". A super-packet counts as one packet.
+func (c *CLAT) Stats() map[string]uint64 {
+	out := make(map[string]uint64)
+	put := func(name string, v uint64) {
+		if v > 0 {
+			out[name] = v
+		}
+	}
+	for d := range directions {
+		dir := siit.Direction(d).String()
+		for v := range int(siit.NumVerdicts) {
+			put(dir+"-"+siit.Verdict(v).String(), c.stats.packets[d][v].Load())
+		}
+		put(dir+"-bytes", c.stats.bytes[d].Load())
+	}
+	put("errors-suppressed", c.stats.suppressed.Load())
+	put("write-errors", c.stats.writeErrors.Load())
+	return out
+}

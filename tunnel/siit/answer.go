@@ -1,0 +1,85 @@
+package siit
+
+import (
+	"encoding/binary"
+
+	"github.com/reach64/reach64/tunnel/vnethdr"
+)
+
+// answer4 puts an ICMPv4 error for the host into out, from the dummy address,
+// since the CLAT has no other that the host does not own itself (SIIT-69). An
+// ICMP error is never answered (7915-83).
+func (t *Translator) answer4(out *Batch, p in4, v Verdict, typ, code uint8, rest uint32) Verdict {
+	if p.proto == protoICMP {
+		if msg := p.l4(); len(msg) == 0 || !isQuery4(msg[0]) {
+			return unanswered(v)
+		}
+	}
+	quote := p.pkt[:min(len(p.pkt), maxError4-28)]
+	b := out.head(28)
+	b[0], b[1] = 0x45, 0xc0 // precedence: internetwork control, RFC 1812 section 4.3.2.5
+	binary.BigEndian.PutUint16(b[2:], uint16(28+len(quote)))
+	binary.BigEndian.PutUint16(b[4:], out.nextIdent())
+	b[8], b[9] = 64, protoICMP
+	copy(b[12:], dummy[:])
+	copy(b[16:], t.clat4[:])
+	binary.BigEndian.PutUint16(b[10:], ^fold(sum(b[:20])))
+	b[20], b[21] = typ, code
+	binary.BigEndian.PutUint32(b[24:], rest)
+	binary.BigEndian.PutUint16(b[22:], ^fold(sum(b[20:])+sum(quote)))
+	out.add(vnethdr.Header{}, b, quote)
+	return v
+}
+
+func isQuery4(typ uint8) bool {
+	switch typ {
+	case 3, 4, 5, 11, 12:
+		return false
+	}
+	return true
+}
+
+// answer6 puts an ICMPv6 error for the sender into out, from the CLAT's address.
+// The sender must be one host; an ICMPv6 error is never answered.
+func (t *Translator) answer6(out *Batch, p in6, v Verdict, typ, code uint8, rest uint32) Verdict {
+	if !unicast6([16]byte(p.pkt[8:24])) || p.proto == protoICMPv6 && (len(p.l4()) == 0 || p.l4()[0] < 128) {
+		return unanswered(v)
+	}
+	quote := p.pkt[:min(len(p.pkt), maxError6-48)]
+	b := out.head(48)
+	b[0] = 0x60
+	binary.BigEndian.PutUint16(b[4:], uint16(8+len(quote)))
+	b[6], b[7] = protoICMPv6, 64
+	copy(b[8:], t.clat6[:])
+	copy(b[24:40], p.pkt[8:24])
+	b[40], b[41] = typ, code
+	binary.BigEndian.PutUint32(b[44:], rest)
+	binary.BigEndian.PutUint16(b[42:], ^fold(pseudo6(b[8:40], 8+len(quote), protoICMPv6)+sum(b[40:])+sum(quote)))
+	out.add(vnethdr.Header{}, b, quote)
+	return v
+}
+
+// unicast6 is false for sources that are not one other host: unspecified,
+// loopback, IPv4-mapped and multicast.
+func unicast6(a [16]byte) bool {
+	if a[0] == 0xff {
+		return false
+	}
+	for _, b := range a[:10] {
+		if b != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// unanswered is the verdict on a packet that would be answered but may not be.
+func unanswered(v Verdict) Verdict {
+	switch v {
+	case AnsweredTTL:
+		return TTLExpired
+	case AnsweredTooBig:
+		return TooBig
+	}
+	return BadOptions
+}
