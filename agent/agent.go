@@ -1,0 +1,238 @@
+// Package agent wires reach64 together: it owns the one event loop that reads
+// the network state, asks agent/reach what to do, and has it done by the edges
+// of the operating system; and it owns the lifetime of everything that runs.
+//
+// It decides nothing about classes and paths (agent/reach), speaks no protocol
+// (resolver, tunnel) and knows no operating system (platform): the edges are
+// handed in, so that the same agent runs on a real machine and in a lab inside
+// one process.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/agent/reach"
+	"github.com/reach64/reach64/agent/status"
+	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/resolver/discover"
+	"github.com/reach64/reach64/resolver/dnsq"
+	"github.com/reach64/reach64/resolver/probe"
+)
+
+// retryAfter is how long a CLAT that could not be set up is left alone.
+const retryAfter = 30 * time.Second
+
+// Agent is the service.
+type Agent struct {
+	conf    config.Config
+	edges   Edges
+	log     logrus.FieldLogger
+	started time.Time
+	pid     int
+
+	find   *discover.Discoverer
+	names  *lookup
+	probes *prober
+
+	broken  chan struct{} // capacity 1: the engine of the running CLAT ended
+	refresh chan struct{} // capacity 1: a user asks to look again
+
+	// The loop alone uses these.
+	machine *reach.Machine
+	epoch   uint64
+	running *instance
+	failed  reach.Failure
+	retryAt time.Time
+	timing  timing
+	shown   shown
+
+	published atomic.Pointer[published]
+}
+
+// published is what Status shows: the document of the last decision, and the
+// instance whose counters are read when it is asked for.
+type published struct {
+	doc     status.Status
+	running *instance
+}
+
+// New returns an agent for this configuration on these edges. It starts
+// nothing. pid is shown in status.
+func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Agent, error) {
+	if len(edges.Secret) == 0 {
+		edges.Secret = make([]byte, 32)
+		_, _ = rand.Read(edges.Secret) // never fails, crypto/rand
+	}
+	a := &Agent{
+		conf: conf, edges: edges, log: log, pid: pid,
+		broken: make(chan struct{}, 1), refresh: make(chan struct{}, 1),
+		machine: reach.New(reach.Settings{Off: conf.Path.Mode == config.ModeOff, All: conf.Path.Scope == config.ScopeAll}),
+	}
+	a.find = discover.New(discover.Config{Static: conf.Discovery.Prefixes, Sources: conf.Discovery.Sources, Allow: conf.Discovery.Allow},
+		edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
+	a.names = newLookup(log, resolvable(conf.Servers), edges.DialLink)
+	a.probes = newProber(func(ctx context.Context, t probe.Target) probe.Result {
+		ctx, cancel := context.WithTimeout(ctx, conf.Probe.Timeout)
+		defer cancel()
+		return probe.Probe(ctx, edges.Dial, t)
+	}, conf.Probe.Interval)
+	return a, nil
+}
+
+// resolvable lists the names that have to be looked up.
+func resolvable(servers []config.Server) []string {
+	var out []string
+	for _, s := range servers {
+		if !s.IsLiteral() && !slices.Contains(out, s.Name) {
+			out = append(out, s.Name)
+		}
+	}
+	return out
+}
+
+// now is the clock of the loop; all below it take time as an argument.
+func (a *Agent) now() time.Time { return time.Now() }
+
+// Run serves until ctx ends, then undoes every change and returns nil. It owns
+// the goroutines of the monitor, the discoverer, the lookups, the prober and
+// the loop, and waits for all.
+func (a *Agent) Run(ctx context.Context) error {
+	a.started = a.now()
+	g, gctx := errgroup.WithContext(ctx)
+	for name, run := range map[string]func(context.Context) error{
+		"watch network":     a.edges.Monitor.Run,
+		"discover prefixes": a.find.Run,
+		"resolve servers":   a.names.run,
+		"probe servers":     a.probes.run,
+		"decide":            a.loop,
+	} {
+		g.Go(func() error {
+			if err := run(gctx); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if gctx.Err() == nil {
+				return fmt.Errorf("%s: ended by itself", name)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// Refresh looks for prefixes and probes the servers again now.
+func (a *Agent) Refresh() { notify(a.refresh) }
+
+// Status returns the state as of the last decision, with live counters.
+func (a *Agent) Status() status.Status {
+	if p := a.published.Load(); p != nil {
+		doc := p.doc
+		doc.Counters = p.running.counters()
+		return doc
+	}
+	return status.Status{Class: reach.ClassUnknown.String(), Path: reach.PathNone.String(), Reason: string(reach.ReasonSearching),
+		Sentence: reach.ReasonSearching.Sentence(), Servers: []status.Server{}, Sources: []status.Source{},
+		Counters: map[string]uint64{}, Started: a.started, Since: a.started, PID: a.pid}
+}
+
+// loop is the one place where events become decisions.
+func (a *Agent) loop(ctx context.Context) error {
+	snap, err := a.edges.Monitor.Snapshot()
+	if err != nil {
+		return fmt.Errorf("read network state: %w", err)
+	}
+	wake := time.NewTimer(time.Hour)
+	defer wake.Stop()
+	for {
+		next := a.decide(ctx, snap)
+		wake.Reset(next)
+		select {
+		case <-ctx.Done():
+			a.shut(ctx, snap)
+			return nil
+		case <-a.edges.Monitor.Changed():
+			if s, err := a.edges.Monitor.Snapshot(); err != nil {
+				a.log.WithError(err).Error("read network state")
+			} else {
+				snap = s
+			}
+		case <-a.refresh:
+			a.find.Refresh()
+			a.probes.refresh()
+		case <-a.find.Changed():
+		case <-a.names.changed:
+		case <-a.probes.changed:
+		case <-a.broken:
+		case <-wake.C:
+		}
+	}
+}
+
+// decide looks at everything once and acts. It returns how long the decision
+// stands without news.
+func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duration {
+	now := a.now()
+	report := a.find.Report()
+	out := a.machine.Step(now, a.world(now, snap, report))
+	if out.Intent.Epoch != a.epoch {
+		a.epoch = out.Intent.Epoch
+		a.probes.refresh()
+	}
+	a.find.SetLinks(out.Intent.Epoch, a.links(snap, out.Uplink))
+	a.names.ask(a.question(snap, report, out))
+	a.ensure(ctx, snap, out.Intent.CLAT, a.routes(out.Intent.CLAT))
+	a.probes.set(a.targets(out, snap))
+	// What was just set up or failed is part of what is shown, and may change
+	// the decision: look once more, without acting on it.
+	out = a.machine.Step(now, a.world(now, snap, report))
+	a.timing.follow(now, out, report, a.probes.results())
+	a.publish(now, snap, report, out)
+	next := statusEvery
+	for _, t := range []time.Time{out.Wake, a.retryAt} {
+		if t.After(now) {
+			next = min(next, t.Sub(now))
+		}
+	}
+	return next
+}
+
+// routes are the IPv4 destinations that go through the CLAT.
+func (a *Agent) routes(c reach.CLAT) []netip.Prefix {
+	if c == (reach.CLAT{}) {
+		return nil
+	}
+	if c.All {
+		return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+	}
+	out := []netip.Prefix{dummy}
+	for _, s := range a.conf.Servers {
+		for _, ip := range a.ipv4(s) {
+			if p := netip.PrefixFrom(ip, 32); !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	slices.SortFunc(out, func(x, y netip.Prefix) int { return x.Addr().Compare(y.Addr()) })
+	return out
+}
+
+// ipv4 are the server's addresses: configured and resolved.
+func (a *Agent) ipv4(s config.Server) []netip.Addr {
+	out := slices.Clone(s.IPv4)
+	for _, ip := range a.names.answer(s.Name).ipv4 {
+		if !slices.Contains(out, ip) {
+			out = append(out, ip)
+		}
+	}
+	return out
+}

@@ -1,0 +1,95 @@
+// Package config is the configuration of reach64: a strict TOML text read into
+// typed, validated values.
+//
+// It knows the keys, their defaults and their limits, and where in which file a
+// bad one stands. It does not open files, watch them or apply anything.
+package config
+
+import (
+	"crypto/x509"
+	"net/netip"
+	"time"
+
+	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/resolver/pref64"
+)
+
+// Config is the whole, validated configuration.
+type Config struct {
+	Servers   []Server
+	Path      Path
+	Discovery Discovery
+	Probe     Probe
+	Log       Log
+	Control   Control
+}
+
+// Server is one backup server.
+type Server struct {
+	Name       string       // host name or IPv4 address, as written
+	Port       uint16       // TCP port
+	IPv4       []netip.Addr // addresses known beforehand; holds Name when that is an address
+	TLS        bool         // probe with a TLS handshake
+	ServerName string       // name that the certificate must carry; defaults to Name
+	CAFile     string       // file the pool came from, "" for the system's roots
+	CAs        *x509.CertPool
+	Pins       [][]byte // SHA-256 of the certificate or its key; they replace the CA check
+}
+
+// IsLiteral tells whether the server is known by an IPv4 address alone, so that
+// there is no name to resolve.
+func (s Server) IsLiteral() bool {
+	a, err := netip.ParseAddr(s.Name)
+	return err == nil && a.Is4()
+}
+
+// Mode says whether reach64 may act at all.
+type Mode string
+
+// The modes.
+const (
+	ModeAuto Mode = "auto"
+	ModeOff  Mode = "off" // watch, discover and probe, but change nothing
+)
+
+// Scope says which IPv4 destinations are routed through the CLAT.
+type Scope string
+
+// The scopes.
+const (
+	ScopeServer Scope = "server" // the configured servers' addresses
+	ScopeAll    Scope = "all"    // a default route with a high metric
+)
+
+// Path is the table [path].
+type Path struct {
+	Mode     Mode
+	Scope    Scope
+	Datapath string // auto or tun
+}
+
+// Discovery is the table [discovery].
+type Discovery struct {
+	Prefixes  []nat64.Prefix
+	Sources   []pref64.Source
+	NonGlobal nat64.NonGlobal
+	Allow     []netip.Prefix
+}
+
+// Probe is the table [probe].
+type Probe struct {
+	Interval time.Duration // between probes of a reachable server, before jitter
+	Timeout  time.Duration // of one handshake
+}
+
+// Log is the table [log].
+type Log struct {
+	Level  string // error, warning, info, debug
+	Format string // text, json
+	File   string // "" for standard error
+}
+
+// Control is the table [control].
+type Control struct {
+	Socket string // "" for this system's place
+}

@@ -1,0 +1,290 @@
+package config
+
+import (
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/resolver/pref64"
+)
+
+// raw mirrors the file. Pointers tell a key that is missing from one that is empty.
+type raw struct {
+	Server    []rawServer  `toml:"server"`
+	Path      rawPath      `toml:"path"`
+	Discovery rawDiscovery `toml:"discovery"`
+	Probe     rawProbe     `toml:"probe"`
+	DNS       rawListen    `toml:"dns"`
+	Log       rawLog       `toml:"log"`
+	Metrics   rawListen    `toml:"metrics"`
+	Control   rawControl   `toml:"control"`
+}
+
+type rawServer struct {
+	Name       string   `toml:"name"`
+	Port       *int     `toml:"port"`
+	IPv4       []string `toml:"ipv4"`
+	TLS        *bool    `toml:"tls"`
+	ServerName string   `toml:"server_name"`
+	CAFile     string   `toml:"ca_file"`
+	PinSHA256  []string `toml:"pin_sha256"`
+}
+
+type rawPath struct {
+	Mode     string `toml:"mode"`
+	Scope    string `toml:"scope"`
+	Datapath string `toml:"datapath"`
+}
+
+type rawDiscovery struct {
+	Prefixes          []string  `toml:"prefixes"`
+	Sources           *[]string `toml:"sources"`
+	WKPNonGlobal      string    `toml:"wkp_nonglobal"`
+	Allow             []string  `toml:"allow"`
+	RequireValidation bool      `toml:"require_validation"`
+}
+
+type rawProbe struct {
+	Interval string `toml:"interval"`
+	Timeout  string `toml:"timeout"`
+}
+
+type rawListen struct {
+	Listen string `toml:"listen"`
+}
+
+type rawLog struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+	File   string `toml:"file"`
+}
+
+type rawControl struct {
+	Socket string `toml:"socket"`
+}
+
+// ReadFile returns the bytes of a file that the configuration names, such as
+// a server's ca_file.
+type ReadFile func(name string) ([]byte, error)
+
+// Parse reads text, which came from the file name, into a Config. Every error
+// says which file and, where it is known, which line and column. Several
+// mistakes are reported together.
+func Parse(name string, text []byte, read ReadFile) (Config, error) {
+	var r raw
+	dec := toml.NewDecoder(strings.NewReader(string(text)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r); err != nil {
+		return Config{}, explain(name, err)
+	}
+	v := validator{file: name, read: read}
+	c := v.config(r)
+	return c, errors.Join(v.errs...)
+}
+
+// validator turns raw values into typed ones and collects what is wrong.
+type validator struct {
+	file string
+	read ReadFile
+	errs []error
+}
+
+func (v *validator) bad(key, format string, args ...any) {
+	v.errs = append(v.errs, fmt.Errorf("%s: %s: %s", v.file, key, fmt.Sprintf(format, args...)))
+}
+
+func (v *validator) config(r raw) Config {
+	c := Config{
+		Path: Path{
+			Mode:     Mode(v.oneOf("path.mode", r.Path.Mode, "auto", "off")),
+			Scope:    Scope(v.oneOf("path.scope", r.Path.Scope, "server", "all")),
+			Datapath: v.oneOf("path.datapath", r.Path.Datapath, "auto", "tun"),
+		},
+		Discovery: v.discovery(r.Discovery),
+		Probe: Probe{
+			Interval: v.duration("probe.interval", r.Probe.Interval, time.Minute, 10*time.Second, 24*time.Hour),
+			Timeout:  v.duration("probe.timeout", r.Probe.Timeout, 10*time.Second, time.Second, 10*time.Second),
+		},
+		Log: Log{
+			Level:  v.oneOf("log.level", r.Log.Level, "info", "debug", "warning", "error"),
+			Format: v.oneOf("log.format", r.Log.Format, "text", "json"),
+			File:   r.Log.File,
+		},
+		Control: Control{Socket: r.Control.Socket},
+	}
+	if len(r.Server) == 0 {
+		v.bad("server", "no backup server is configured: add a [[server]] table with name and port")
+	}
+	for i, s := range r.Server {
+		c.Servers = append(c.Servers, v.server(fmt.Sprintf("server[%d]", i+1), s))
+	}
+	v.later("dns.listen", r.DNS.Listen != "", "the local DNS64 forwarder")
+	v.later("metrics.listen", r.Metrics.Listen != "", "the metrics listener")
+	v.later("discovery.require_validation", r.Discovery.RequireValidation, "validation of the prefix")
+	return c
+}
+
+// later refuses a key whose part is not in this version: taking it silently
+// would promise something that does not happen.
+func (v *validator) later(key string, set bool, what string) {
+	if set {
+		v.bad(key, "%s is not part of this version; remove the key", what)
+	}
+}
+
+// oneOf returns value, or the first of the words when it is empty.
+func (v *validator) oneOf(key, value string, words ...string) string {
+	switch {
+	case value == "":
+		return words[0]
+	case slices.Contains(words, value):
+		return value
+	}
+	v.bad(key, "%q is none of %s", value, strings.Join(words, ", "))
+	return words[0]
+}
+
+func (v *validator) duration(key, value string, def, low, high time.Duration) time.Duration {
+	if value == "" {
+		return def
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < low || d > high {
+		v.bad(key, "%q is not a duration from %v to %v, such as \"90s\"", value, low, high)
+		return def
+	}
+	return d
+}
+
+func (v *validator) discovery(r rawDiscovery) Discovery {
+	d := Discovery{Sources: []pref64.Source{pref64.Policy, pref64.OS, pref64.RA, pref64.PCP, pref64.DNS, pref64.Server}}
+	for i, s := range r.Prefixes {
+		p, err := nat64.Parse(s)
+		if err != nil {
+			v.bad(fmt.Sprintf("discovery.prefixes[%d]", i+1), "%v", err)
+			continue
+		}
+		d.Prefixes = append(d.Prefixes, p)
+	}
+	if r.Sources != nil {
+		d.Sources = v.sources(*r.Sources)
+	}
+	for i, s := range r.Allow {
+		p, err := netip.ParsePrefix(s)
+		if err != nil || !p.Addr().Is6() {
+			v.bad(fmt.Sprintf("discovery.allow[%d]", i+1), "%q is not an IPv6 prefix such as 2001:db8::/32", s)
+			continue
+		}
+		d.Allow = append(d.Allow, p.Masked())
+	}
+	if r.WKPNonGlobal != "" {
+		n, err := nat64.ParseNonGlobal(r.WKPNonGlobal)
+		if err != nil {
+			v.bad("discovery.wkp_nonglobal", "%v", err)
+		}
+		d.NonGlobal = n
+	}
+	return d
+}
+
+func (v *validator) sources(words []string) []pref64.Source {
+	var out []pref64.Source
+	for i, w := range words {
+		s, err := pref64.ParseSource(w)
+		if err != nil {
+			v.bad(fmt.Sprintf("discovery.sources[%d]", i+1), "%v", err)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (v *validator) server(key string, r rawServer) Server {
+	s := Server{Name: strings.TrimSuffix(r.Name, "."), Port: 443, TLS: r.TLS == nil || *r.TLS, ServerName: r.ServerName, CAFile: r.CAFile}
+	switch a, err := netip.ParseAddr(s.Name); {
+	case s.Name == "":
+		v.bad(key+".name", "is missing: give the server's host name or IPv4 address")
+	case err == nil && !a.Is4():
+		v.bad(key+".name", "%q is an IPv6 address: such a server needs no help; give its host name or IPv4 address", s.Name)
+	case err == nil:
+		s.IPv4 = append(s.IPv4, a)
+	case !isHostName(s.Name):
+		v.bad(key+".name", "%q is neither a host name nor an IPv4 address", s.Name)
+	}
+	if r.Port != nil {
+		if *r.Port < 1 || *r.Port > 65535 {
+			v.bad(key+".port", "%d is not a TCP port (1 to 65535)", *r.Port)
+		}
+		s.Port = uint16(*r.Port)
+	}
+	for i, text := range r.IPv4 {
+		a, err := netip.ParseAddr(text)
+		if err != nil || !a.Is4() || !nat64.NonGlobalAlways.Allows(nat64.WellKnown(), a) {
+			v.bad(fmt.Sprintf("%s.ipv4[%d]", key, i+1), "%q is not an IPv4 address that a server can have", text)
+			continue
+		}
+		if !slices.Contains(s.IPv4, a) {
+			s.IPv4 = append(s.IPv4, a)
+		}
+	}
+	if s.ServerName == "" {
+		s.ServerName = s.Name
+	}
+	v.identity(key, r, &s)
+	return s
+}
+
+// identity reads what the server's certificate is checked against.
+func (v *validator) identity(key string, r rawServer, s *Server) {
+	if !s.TLS && (r.ServerName != "" || r.CAFile != "" || len(r.PinSHA256) > 0) {
+		v.bad(key+".tls", "is false, yet server_name, ca_file or pin_sha256 is given")
+	}
+	for i, text := range r.PinSHA256 {
+		pin, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+		if err != nil || len(pin) != 32 {
+			v.bad(fmt.Sprintf("%s.pin_sha256[%d]", key, i+1), "%q is not a SHA-256 in hex (64 digits, colons allowed)", text)
+			continue
+		}
+		s.Pins = append(s.Pins, pin)
+	}
+	if r.CAFile == "" || !s.TLS {
+		return
+	}
+	pem, err := v.read(r.CAFile)
+	if err != nil {
+		v.bad(key+".ca_file", "read certificates: %v", err)
+		return
+	}
+	s.CAs = x509.NewCertPool()
+	if !s.CAs.AppendCertsFromPEM(pem) {
+		v.bad(key+".ca_file", "%s holds no PEM certificate", r.CAFile)
+	}
+}
+
+// isHostName accepts letters, digits, hyphens, underscores and dots, RFC 1123
+// section 2.1 with the usual underscore.
+func isHostName(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if len(label) == 0 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		if strings.ContainsFunc(label, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		}) {
+			return false
+		}
+	}
+	return true
+}

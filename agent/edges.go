@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/reach64/reach64/platform/netcfg"
+	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/resolver/discover"
+	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/tunnel/clat"
+)
+
+// Edges are the operating system as the agent sees it. A machine's are made
+// by SystemEdges; the embedded lab makes others, with the same agent above.
+type Edges struct {
+	Monitor    Monitor
+	Configure  Configurator
+	OpenDevice func(name string) (Device, error)
+	Steer      func(Steer) (Steering, error)
+	RA         discover.RAReader // nil where router advertisements cannot be read
+	DialLink   func(link string) Dialer
+	Dial       Dialer // over whatever route the system has
+	// Foreign tells what other CLAT is at work, "" none. ownDevice is the link
+	// index of our own TUN, 0 none.
+	Foreign func(s netstate.Snapshot, ownDevice int) string
+	// Secret are the bytes from which CLAT addresses are derived, stable on one
+	// machine; empty: drawn anew.
+	Secret []byte
+}
+
+// Monitor watches the network state.
+type Monitor interface {
+	Run(ctx context.Context) error
+	Changed() <-chan struct{}
+	Snapshot() (netstate.Snapshot, error)
+}
+
+// Configurator brings addresses, routes and devices to the wanted state. The
+// zero Want removes everything of ours.
+type Configurator interface {
+	Apply(ctx context.Context, have netstate.Snapshot, want netcfg.Want) error
+}
+
+// Device is the CLAT's TUN.
+type Device interface {
+	clat.Port
+	Name() string
+	Index() int
+}
+
+// Dialer opens connections; net.Dialer is one.
+type Dialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Steer says which packets go between uplink and TUN.
+type Steer struct {
+	Device, Uplink int  // link indexes
+	Ethernet       bool // of the uplink
+	CLAT6          netip.Addr
+	Prefixes       []nat64.Prefix
+}
+
+// Steering is what Steer has set up.
+type Steering interface {
+	Mode() string
+	Counters() (map[string]uint64, error)
+	Close() error
+}

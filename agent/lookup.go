@@ -1,0 +1,197 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/sirupsen/logrus"
+
+	"github.com/reach64/reach64/resolver/dnsq"
+)
+
+// Bounds of the wait before a name is asked for again.
+const (
+	lookupMin   = 10 * time.Second
+	lookupMax   = 10 * time.Minute
+	lookupRetry = 2 * time.Second // after no answer, doubled up to lookupMax
+)
+
+// question is where to ask for the servers' names. Comparable by equal.
+type question struct {
+	epoch   uint64
+	link    string
+	servers []netip.Addr
+}
+
+func (q question) equal(o question) bool {
+	return q.epoch == o.epoch && q.link == o.link && slices.Equal(q.servers, o.servers)
+}
+
+// answer is what the uplink's resolvers say of one name. An address that was
+// once learned stays until another answer replaces it.
+type answer struct {
+	ipv4, ipv6 []netip.Addr
+	err        error
+}
+
+// lookup keeps the configured servers' names resolved through the uplink's own
+// resolvers. run is its one long-lived goroutine and starts one for each name,
+// for which it waits. mu guards what is below it.
+type lookup struct {
+	names   []string
+	dial    func(link string) Dialer
+	log     logrus.FieldLogger
+	changed chan struct{} // capacity 1; a full channel means that news is waiting already
+	asked   chan question // capacity 1; an older question is replaced
+
+	mu      sync.Mutex
+	answers map[string]answer
+	last    question
+}
+
+func newLookup(log logrus.FieldLogger, names []string, dial func(link string) Dialer) *lookup {
+	return &lookup{names: names, dial: dial, log: log, changed: make(chan struct{}, 1),
+		asked: make(chan question, 1), answers: make(map[string]answer)}
+}
+
+// ask says where to ask from now on; the same question again changes nothing.
+func (l *lookup) ask(q question) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q.equal(l.last) {
+		return
+	}
+	l.last = q
+	select {
+	case <-l.asked:
+	default:
+	}
+	l.asked <- q
+}
+
+// answer returns what is known of a name.
+func (l *lookup) answer(name string) answer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answers[name]
+}
+
+func (l *lookup) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	cancel := func() {}
+	defer func() { cancel() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case q := <-l.asked:
+			cancel()
+			sub, stop := context.WithCancel(ctx)
+			cancel = stop
+			if len(q.servers) == 0 {
+				continue
+			}
+			for _, name := range l.names {
+				wg.Go(func() { l.keep(sub, q, name) })
+			}
+		}
+	}
+}
+
+// keep asks for one name until ctx ends.
+func (l *lookup) keep(ctx context.Context, q question, name string) {
+	retry := lookupRetry
+	for {
+		a, ttl := l.resolve(ctx, q, name)
+		if ctx.Err() != nil {
+			return
+		}
+		if a.err != nil {
+			ttl, retry = retry, min(retry*2, lookupMax)
+		} else {
+			ttl, retry = min(max(ttl, lookupMin), lookupMax), lookupRetry
+		}
+		l.store(name, a)
+		timer := time.NewTimer(jitter(ttl))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// store keeps an answer. An answer that failed leaves the addresses known before.
+func (l *lookup) store(name string, a answer) {
+	l.mu.Lock()
+	old := l.answers[name]
+	if a.err != nil {
+		a.ipv4, a.ipv6 = old.ipv4, old.ipv6
+	}
+	same := slices.Equal(old.ipv4, a.ipv4) && slices.Equal(old.ipv6, a.ipv6) && (old.err == nil) == (a.err == nil)
+	l.answers[name] = a
+	l.mu.Unlock()
+	if !same {
+		l.log.WithField("server", name).WithField("ipv4", a.ipv4).WithField("ipv6", a.ipv6).Debug("server name resolved")
+		notify(l.changed)
+	}
+}
+
+// resolve asks the resolvers one after another for A and AAAA of name and takes
+// the first that answers. The time is how long the answer may be kept.
+func (l *lookup) resolve(ctx context.Context, q question, name string) (answer, time.Duration) {
+	c := dnsq.Client{Dialer: l.dial(q.link)}
+	err := error(nil)
+	for _, s := range q.servers {
+		var a answer
+		var ttl4, ttl6 time.Duration
+		if a.ipv4, ttl4, err = ask(ctx, &c, s, name, dns.TypeA); err != nil {
+			continue
+		}
+		if a.ipv6, ttl6, err = ask(ctx, &c, s, name, dns.TypeAAAA); err != nil {
+			continue
+		}
+		if len(a.ipv4) == 0 && len(a.ipv6) == 0 {
+			err = fmt.Errorf("resolve %s: %s knows no address of it", name, s)
+			continue
+		}
+		return a, min(ttl4, ttl6)
+	}
+	return answer{err: err}, 0
+}
+
+// ask returns the addresses of one type; none is no error.
+func ask(ctx context.Context, c *dnsq.Client, server netip.Addr, name string, qtype uint16) ([]netip.Addr, time.Duration, error) {
+	m, err := c.Query(ctx, netip.AddrPortFrom(server, 53), dns.Fqdn(name), qtype)
+	if err != nil {
+		return nil, 0, err
+	}
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+		return nil, 0, fmt.Errorf("resolve %s: %s answered %s", name, server, dns.RcodeToString[m.Rcode])
+	}
+	ttl := lookupMax
+	var out []netip.Addr
+	for _, rr := range m.Answer {
+		ttl = min(ttl, time.Duration(rr.Header().Ttl)*time.Second)
+		switch r := rr.(type) {
+		case *dns.A:
+			if a, ok := netip.AddrFromSlice(r.A.To4()); ok {
+				out = append(out, a)
+			}
+		case *dns.AAAA:
+			if a, ok := netip.AddrFromSlice(r.AAAA.To16()); ok && a.Is6() && !a.Is4In6() {
+				out = append(out, a)
+			}
+		}
+	}
+	return out, ttl, nil
+}

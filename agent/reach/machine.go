@@ -1,0 +1,309 @@
+package reach
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/resolver/pref64"
+)
+
+const (
+	// dhcpWait is how long a default route waits for DHCPv4 to bring native
+	// IPv4, spec CLAT-11.
+	dhcpWait = 4 * time.Second
+	// A CLAT may come up burst times in a row after standing down, then once
+	// every holdDown: flapping IPv4 does not flap the CLAT, spec CLAT-15.
+	holdDown = 30 * time.Second
+	burst    = 3
+)
+
+// Machine remembers what decisions need of the past. The zero value is not
+// ready; use New. It is not safe for concurrent use: one loop owns it.
+type Machine struct {
+	set      Settings
+	epoch    uint64
+	net      identity
+	since    time.Time // when this network was first seen
+	intent   CLAT
+	credit   int // CLAT starts left before hold-down
+	creditAt time.Time
+}
+
+// identity is what makes a network another one.
+type identity struct {
+	link6, link4 int
+	gw6, gw4     netip.Addr
+	usable64     netip.Prefix // of the first address past duplicate address detection
+}
+
+// New returns a machine that has seen nothing yet.
+func New(s Settings) *Machine { return &Machine{set: s, credit: burst} }
+
+// Step decides on the world as it is at now.
+func (m *Machine) Step(now time.Time, w World) Out {
+	f := look(w)
+	m.track(now, f, w)
+	out := Out{Class: classify(f, w), Uplink: f.uplink()}
+	clat, reason, detail, wake := m.want(now, f, w, out.Class)
+	if m.intent == (CLAT{}) && clat != (CLAT{}) {
+		m.credit--
+	}
+	m.intent = clat
+	out.Intent = Intent{Epoch: m.epoch, CLAT: clat}
+	out.Wake = wake
+	out.Path, out.Reason, out.Detail = route(out.Class, clat, reason, detail, w)
+	return out
+}
+
+// facts is the network state, reduced.
+type facts struct {
+	link6  netstate.Link // uplink of IPv6, zero without a usable one
+	link4  netstate.Link // uplink of native IPv4
+	route6 netstate.Route
+	route4 netstate.Route
+}
+
+func (f facts) has6() bool { return f.link6.Index != 0 }
+func (f facts) has4() bool { return f.link4.Index != 0 }
+
+func (f facts) uplink() int {
+	if f.has6() {
+		return f.link6.Index
+	}
+	return f.link4.Index
+}
+
+// look finds the uplinks. IPv6 needs a default route and a usable address on
+// its link, tentative or not, since the CLAT can be made ready meanwhile; IPv4 a default route that is not ours and an address that is not a
+// CLAT's (spec CLAT-10, 8925-6).
+func look(w World) facts {
+	var f facts
+	if r, ok := w.Net.Default(true, w.Own.Device); ok {
+		if l, ok := w.Net.Link(r.Link); ok && hasOther(l, w.Own.Addr6) {
+			f.link6, f.route6 = l, r
+		}
+	}
+	// A link with only a CLAT's address does not hide one with real IPv4.
+	skip := []int{w.Own.Device}
+	for {
+		r, ok := w.Net.Default(false, skip...)
+		if !ok {
+			return f
+		}
+		if l, ok := w.Net.Link(r.Link); ok && len(l.Native4()) > 0 {
+			f.link4, f.route4 = l, r
+			return f
+		}
+		skip = append(skip, r.Link)
+	}
+}
+
+// hasOther tells whether the link has a global IPv6 address beside the CLAT's.
+func hasOther(l netstate.Link, own netip.Addr) bool {
+	for _, a := range l.Global6() {
+		if a.Prefix.Addr() != own {
+			return true
+		}
+	}
+	return false
+}
+
+// track raises the epoch when the network is another one than before.
+func (m *Machine) track(now time.Time, f facts, w World) {
+	id := identity{f.link6.Index, f.link4.Index, f.route6.Gateway, f.route4.Gateway, usable64(f.link6, w.Own.Addr6)}
+	if m.epoch == 0 || id != m.net {
+		m.epoch++
+		m.net, m.since = id, now
+	}
+	for m.credit < burst && !now.Before(m.creditAt.Add(holdDown)) {
+		m.credit++
+		m.creditAt = now
+	}
+	if m.credit == burst {
+		m.creditAt = now
+	}
+}
+
+func usable64(l netstate.Link, own netip.Addr) netip.Prefix {
+	for _, a := range l.Usable6() {
+		if a.Prefix.Addr() != own {
+			return a.Prefix.Masked()
+		}
+	}
+	return netip.Prefix{}
+}
+
+// classify names the network.
+func classify(f facts, w World) Class {
+	switch {
+	case !f.has6() && !f.has4():
+		if w.Foreign != "" {
+			return ClassNativeCLAT
+		}
+		return ClassOffline
+	case f.has4() && f.has6():
+		return ClassDualStack
+	case f.has4():
+		return ClassV4Only
+	case w.Foreign != "":
+		return ClassNativeCLAT
+	case nativeServer(f, w):
+		return ClassV6OnlyNativeServer
+	}
+	if _, ok := usable(f, w, CLAT{}); ok {
+		if w.DNS64 {
+			return ClassV6OnlyNAT64DNS64
+		}
+		return ClassV6OnlyNAT64
+	}
+	if w.Searching {
+		return ClassUnknown
+	}
+	return ClassV6OnlyNoNAT64
+}
+
+// nativeServer tells whether every configured server answers over an IPv6
+// address of its own.
+func nativeServer(f facts, w World) bool {
+	for _, s := range w.Servers {
+		if !s.Probed[PathNative] {
+			return false
+		}
+	}
+	return len(w.Servers) > 0 && f.has6()
+}
+
+// usable returns the prefix to use on the uplink: the one in use as long as it
+// is valid, since a change breaks every flow (spec CLAT-22), else the best.
+func usable(f facts, w World, current CLAT) (pref64.Candidate, bool) {
+	var best pref64.Candidate
+	found := false
+	for _, c := range w.Prefixes {
+		if c.Link != 0 && c.Link != f.link6.Index {
+			continue
+		}
+		if current.Prefix == c.Prefix && current.Uplink == f.link6.Index {
+			return c, true
+		}
+		if !found {
+			best, found = c, true
+		}
+	}
+	return best, found
+}
+
+// want decides on the CLAT, and if there is to be none, why.
+func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, why Reason, detail string, wake time.Time) {
+	switch {
+	case class == ClassOffline:
+		return c, ReasonOffline, "", wake
+	case class == ClassNativeCLAT:
+		return c, ReasonForeignCLAT, w.Foreign, wake
+	case class == ClassV4Only || class == ClassDualStack:
+		return c, ReasonNativeIPv4, fmt.Sprintf("IPv4 default route on %s", f.link4.Name), wake
+	case m.set.Off:
+		return c, ReasonOff, "", wake
+	}
+	cand, ok := usable(f, w, m.intent)
+	if !ok {
+		if w.Searching {
+			return c, ReasonSearching, "", wake
+		}
+		return c, ReasonNoPrefix, "", wake
+	}
+	if !m.set.All && !anyIPv4(w.Servers) {
+		return c, ReasonNoServerIPv4, "", wake
+	}
+	net64, ok := ChooseNet64(f.link6, cand.Prefix, w.Own.Addr6)
+	if !ok {
+		return c, ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", f.link6.Name), wake
+	}
+	if m.set.All && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
+		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
+	}
+	if m.intent == c && m.credit <= 0 {
+		return c, ReasonHoldDown, "", m.creditAt.Add(holdDown)
+	}
+	c = CLAT{
+		Uplink: f.link6.Index, Name: f.link6.Name, Ethernet: f.link6.Ethernet,
+		MTU6: mtu6(f.link6), Prefix: cand.Prefix, Net64: net64, IPv4: m.ipv4(w), All: m.set.All,
+	}
+	if w.Failed.Reason != "" && w.Failed.For == c {
+		return c, w.Failed.Reason, w.Failed.Detail, wake
+	}
+	return c, "", "", wake
+}
+
+// ipv4 keeps the address in use, or takes the first free one.
+func (m *Machine) ipv4(w World) netip.Addr {
+	if m.intent.IPv4.IsValid() {
+		return m.intent.IPv4
+	}
+	return FreeIPv4(w.Net)
+}
+
+func anyIPv4(servers []Server) bool {
+	for _, s := range servers {
+		if len(s.IPv4) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// mtu6 is the IPv6 MTU of the uplink in bytes, within what IPv6 allows and what
+// a TUN can take.
+func mtu6(l netstate.Link) int {
+	mtu := l.MTU
+	if l.MTU6 >= 1280 && (mtu == 0 || l.MTU6 < mtu) {
+		mtu = l.MTU6
+	}
+	return min(max(mtu, 1280), 65535)
+}
+
+// route says over which path the servers are reached and gives the reason that
+// matters most to a person.
+func route(class Class, clat CLAT, why Reason, detail string, w World) (Path, Reason, string) {
+	switch {
+	case class == ClassV4Only || class == ClassDualStack:
+		return PathNative, why, detail
+	case class == ClassNativeCLAT:
+		return PathNone, why, detail
+	case class == ClassV6OnlyNativeServer:
+		return PathNative, ReasonNativeServer, ""
+	case clat != (CLAT{}) && why == "" && w.Own.Ready:
+		if probedAll(w, PathCLAT, false) {
+			return PathCLAT, ReasonServerSilent, ""
+		}
+		return PathCLAT, ReasonCLATUp, ""
+	case anyProbed(w, PathSynthesized):
+		if why == "" {
+			why = ReasonCLATStarting
+		}
+		return PathSynthesized, why, detail
+	case clat != (CLAT{}) && why == "":
+		return PathNone, ReasonCLATStarting, ""
+	}
+	return PathNone, why, detail
+}
+
+func anyProbed(w World, p Path) bool {
+	for _, s := range w.Servers {
+		if s.Probed[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// probedAll tells whether every server was probed over p with this result.
+func probedAll(w World, p Path, want bool) bool {
+	for _, s := range w.Servers {
+		if got, ok := s.Probed[p]; !ok || got != want {
+			return false
+		}
+	}
+	return len(w.Servers) > 0
+}

@@ -1,0 +1,125 @@
+// Package reach is the decision core of the agent: from what is known of the
+// network, the prefixes and the servers it says what class of network this is,
+// whether a CLAT is wanted and with what, and over which path the servers are
+// reached, always with a reason.
+//
+// It is pure: time is an argument, there is no I/O, no goroutine and no clock.
+// Each Step looks at the whole World; nothing depends on having seen every
+// event. When a CLAT turns on or off is decided here and nowhere else.
+package reach
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/resolver/pref64"
+)
+
+// Class is what kind of network this is (design section 5).
+type Class uint8
+
+// The classes. The zero value is 'not known yet'.
+const (
+	ClassUnknown Class = iota
+	ClassOffline
+	ClassV4Only
+	ClassDualStack
+	ClassV6OnlyNativeServer
+	ClassV6OnlyNAT64DNS64
+	ClassV6OnlyNAT64
+	ClassV6OnlyNoNAT64
+	ClassNativeCLAT
+)
+
+var classWords = [...]string{"unknown", "offline", "v4-only", "dual-stack", "v6-only-native-server",
+	"v6-only-nat64-dns64", "v6-only-nat64", "v6-only-no-nat64", "native-clat"}
+
+// String returns the word used in status and logs.
+func (c Class) String() string { return classWords[c] }
+
+// Path is how the servers are reached just now.
+type Path uint8
+
+// The paths. The zero value is 'not at all'.
+const (
+	PathNone Path = iota
+	PathNative
+	PathSynthesized
+	PathCLAT
+)
+
+var pathWords = [...]string{"none", "native", "synthesized", "clat"}
+
+// String returns the word used in status and logs.
+func (p Path) String() string { return pathWords[p] }
+
+// Settings are the parts of the configuration that decisions depend on.
+type Settings struct {
+	Off bool // watch only
+	All bool // an IPv4 default route is wanted, not the servers' alone
+}
+
+// World is everything that a decision may depend on, at one moment.
+type World struct {
+	Net       netstate.Snapshot
+	Own       Own
+	Prefixes  []pref64.Candidate // unexpired; best first among those of one link
+	DNS64     bool               // the uplink's resolver synthesizes (RFC 7050 found a prefix)
+	Searching bool               // some prefix source has not answered yet
+	Foreign   string             // evidence of somebody else's CLAT, "" none
+	Failed    Failure            // why the CLAT that was wanted could not be started
+	Servers   []Server
+}
+
+// Own is what reach64 itself has put into the network state.
+type Own struct {
+	Device int        // index of the CLAT's TUN, 0 none
+	Addr6  netip.Addr // the CLAT's IPv6 address on the uplink
+	Ready  bool       // the datapath carries packets: address unique, steering and routes there
+}
+
+// Failure is why a CLAT could not be started.
+type Failure struct {
+	Reason Reason // "" none
+	Detail string // the error's text
+	For    CLAT   // the intent that failed
+}
+
+// Server is what is known of one configured server.
+type Server struct {
+	IPv4   []netip.Addr
+	IPv6   []netip.Addr
+	Probed map[Path]bool // last result by path; missing: not probed
+}
+
+// CLAT is the translator that is wanted. The zero value is none. It is
+// comparable, so that 'nothing changed' is ==.
+type CLAT struct {
+	Uplink   int // link index
+	Name     string
+	Ethernet bool
+	MTU6     int // bytes, IPv6 MTU of the uplink
+	Prefix   nat64.Prefix
+	Net64    netip.Prefix // the /64 from which the CLAT's IPv6 address is taken
+	IPv4     netip.Addr   // from 192.0.0.0/29
+	All      bool         // default route, not only the servers
+}
+
+// Intent is the whole wanted state; comparable.
+type Intent struct {
+	Epoch uint64 // rises with every change of network
+	CLAT  CLAT
+}
+
+// Out is the result of one Step.
+type Out struct {
+	Intent Intent
+	Class  Class
+	Path   Path
+	Reason Reason
+	Detail string    // evidence for the reason, may be empty
+	Uplink int       // link index of the IPv6 (else IPv4) uplink, 0 none
+	Wake   time.Time // when to Step again at the latest; zero: only on news
+}

@@ -1,0 +1,55 @@
+package reach
+
+// Reason says why a class, a path or a refusal is what it is. It is the same
+// word in status, logs and tests.
+type Reason string
+
+// The reasons.
+const (
+	ReasonOffline      Reason = "no-default-route"
+	ReasonNativeIPv4   Reason = "native-ipv4"
+	ReasonNativeServer Reason = "server-has-ipv6"
+	ReasonForeignCLAT  Reason = "another-clat"
+	ReasonOff          Reason = "switched-off"
+	ReasonSearching    Reason = "discovering-prefix"
+	ReasonNoPrefix     Reason = "no-nat64-prefix"
+	ReasonNoServerIPv4 Reason = "server-ipv4-unknown"
+	ReasonNo64         Reason = "no-slash-64"
+	ReasonWaitIPv4     Reason = "waiting-for-dhcpv4"
+	ReasonHoldDown     Reason = "ipv4-flapping"
+	ReasonCLATStarting Reason = "clat-starting"
+	ReasonCLATUp       Reason = "clat-carries-ipv4"
+	ReasonServerSilent Reason = "server-does-not-answer"
+	ReasonNotPermitted Reason = "not-permitted"
+	ReasonDatapath     Reason = "datapath-failed"
+	ReasonDuplicate    Reason = "duplicate-address"
+)
+
+// text is what a reason means to a person, and what to do about it.
+type text struct{ sentence, advice string }
+
+var texts = map[Reason]text{
+	ReasonOffline:      {"There is no default route, neither IPv6 nor IPv4.", "Connect to a network. reach64 goes on by itself when a router appears."},
+	ReasonNativeIPv4:   {"IPv4 works natively here, so reach64 stands down.", ""},
+	ReasonNativeServer: {"The server has an IPv6 address of its own and answers there.", ""},
+	ReasonForeignCLAT:  {"Another CLAT is at work on this machine, so reach64 stands down.", "If that CLAT does not work, stop it; reach64 then takes over."},
+	ReasonOff:          {"reach64 is switched off by path.mode.", "Set path.mode = \"auto\" and restart the service."},
+	ReasonSearching:    {"This network has only IPv6; the NAT64 prefix is being looked for.", ""},
+	ReasonNoPrefix:     {"This network has only IPv6, and no NAT64 was found.", "Ask the network's operator for NAT64 with PREF64 in router advertisements (RFC 8781) or DNS64, or set discovery.prefixes. reach64 keeps looking."},
+	ReasonNoServerIPv4: {"No IPv4 address of any configured server is known.", "Check the server's name, or give its addresses in ipv4 = [...]."},
+	ReasonNo64:         {"The uplink has no /64 from which an address for the CLAT can be taken.", "The network gives only single addresses (DHCPv6); the tun datapath needs SLAAC."},
+	ReasonWaitIPv4:     {"A NAT64 is there; waiting a moment whether DHCPv4 brings native IPv4.", ""},
+	ReasonHoldDown:     {"Native IPv4 comes and goes; the CLAT waits until it settles.", "Look at the network's DHCPv4 server if this goes on."},
+	ReasonCLATStarting: {"The CLAT is being set up; its address is checked for duplicates.", ""},
+	ReasonCLATUp:       {"IPv4 to the server goes through the CLAT and the network's NAT64.", ""},
+	ReasonServerSilent: {"The CLAT is up, but no server answers through it.", "Look at the servers below: refused means that the server's port is closed, timeout that the NAT64 or a firewall drops the packets."},
+	ReasonNotPermitted: {"The CLAT could not be set up: reach64 is not permitted to.", "Run the service as root, or give it the capability that is named."},
+	ReasonDatapath:     {"The CLAT could not be set up.", "See the detail; reach64 tries again when the network changes and every 30 seconds."},
+	ReasonDuplicate:    {"The CLAT's IPv6 address is in use by another machine.", "reach64 draws another one by itself; if this stays, a device on the link answers for every address."},
+}
+
+// Sentence says in words what the reason means.
+func (r Reason) Sentence() string { return texts[r].sentence }
+
+// Advice says what a person can do, "" when there is nothing to do.
+func (r Reason) Advice() string { return texts[r].advice }

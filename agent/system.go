@@ -1,0 +1,61 @@
+package agent
+
+import (
+	"fmt"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/reach64/reach64/platform/icmp6"
+	"github.com/reach64/reach64/platform/journal"
+	"github.com/reach64/reach64/platform/netcfg"
+	"github.com/reach64/reach64/platform/netmon"
+	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/platform/osinfo"
+	"github.com/reach64/reach64/platform/sock"
+	"github.com/reach64/reach64/platform/tun"
+	"github.com/reach64/reach64/tunnel/bpf"
+)
+
+// SystemEdges returns the edges of the operating system that this program runs
+// on. Changes are journalled in j. The returned function closes what was opened.
+func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), error) {
+	monitor, err := netmon.New(log)
+	if err != nil {
+		return Edges{}, nil, fmt.Errorf("watch network: %w", err)
+	}
+	conn, err := icmp6.Open()
+	if err != nil {
+		return Edges{}, nil, fmt.Errorf("listen for router advertisements: %w", err)
+	}
+	e := Edges{
+		Monitor:   monitor,
+		Configure: netcfg.New(j, log),
+		OpenDevice: func(name string) (Device, error) {
+			d, err := tun.Open(name)
+			if err != nil {
+				return nil, err
+			}
+			return d, nil
+		},
+		Steer:    attach,
+		RA:       conn,
+		DialLink: func(link string) Dialer { return sock.Dialer(link) },
+		Dial:     sock.Dialer(""),
+		Foreign: func(s netstate.Snapshot, ownDevice int) string {
+			f, ok := osinfo.ForeignCLAT(s, osinfo.Own{Device: ownDevice})
+			if !ok {
+				return ""
+			}
+			return fmt.Sprintf("%s: %s", f.Name, f.Evidence)
+		},
+	}
+	return e, func() { _ = conn.Close() }, nil
+}
+
+func attach(s Steer) (Steering, error) {
+	st, err := bpf.Attach(bpf.Config{TUN: s.Device, Uplink: s.Uplink, Ethernet: s.Ethernet, CLAT6: s.CLAT6, Prefixes: s.Prefixes})
+	if err != nil {
+		return nil, err
+	}
+	return st, nil
+}

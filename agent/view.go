@@ -1,0 +1,219 @@
+package agent
+
+import (
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/reach64/reach64/agent/reach"
+	"github.com/reach64/reach64/agent/status"
+	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/resolver/discover"
+	"github.com/reach64/reach64/resolver/pref64"
+	"github.com/reach64/reach64/resolver/probe"
+)
+
+// statusEvery is how often everything is looked at without news, so that ages in
+// status are true.
+const statusEvery = 10 * time.Second
+
+// shown is what was last logged: a line is written only when one of these
+// changes.
+type shown struct {
+	class  reach.Class
+	path   reach.Path
+	reason reach.Reason
+	detail string
+	since  time.Time
+}
+
+// timing measures the way from the first sign of a network to the first
+// handshake through the CLAT.
+type timing struct {
+	epoch    uint64
+	uplink   int
+	seen     time.Time     // when the network's first router or prefix was seen
+	ready    time.Duration // to the first handshake through the CLAT
+	answered bool
+}
+
+// follow updates the measurement.
+func (t *timing) follow(now time.Time, out reach.Out, r discover.Report, results map[probeKey]probe.Result) {
+	if out.Intent.CLAT == (reach.CLAT{}) {
+		*t = timing{}
+	}
+	if t.seen.IsZero() {
+		for _, router := range r.Routers {
+			if router.Link == out.Uplink && (t.seen.IsZero() || router.FirstSeen.Before(t.seen)) {
+				t.seen = router.FirstSeen
+			}
+		}
+	}
+	if t.answered || t.seen.IsZero() {
+		return
+	}
+	for k, res := range results {
+		if k.path == reach.PathCLAT && res.Reachable {
+			t.ready, t.answered = max(0, res.At.Sub(t.seen)), true
+		}
+	}
+}
+
+// publish makes the status document of this decision and logs what changed.
+func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report, out reach.Out) {
+	if a.shown.since.IsZero() || a.shown.class != out.Class || a.shown.path != out.Path || a.shown.reason != out.Reason || a.shown.detail != out.Detail {
+		a.shown = shown{out.Class, out.Path, out.Reason, out.Detail, now}
+		a.log.WithFields(logrus.Fields{"class": out.Class.String(), "path": out.Path.String(), "reason": string(out.Reason),
+			"detail": out.Detail, "epoch": out.Intent.Epoch}).Info(out.Reason.Sentence())
+	}
+	s := status.Status{
+		Class: out.Class.String(), Path: out.Path.String(), Reason: string(out.Reason), Sentence: out.Reason.Sentence(),
+		Detail: status.Ptr(out.Detail), Advice: status.Ptr(out.Reason.Advice()),
+		Servers: []status.Server{}, Sources: []status.Source{},
+		Since: a.shown.since, Started: a.started, Epoch: out.Intent.Epoch, PID: a.pid,
+		Times: status.Times{RAToHandshake: status.Seconds(a.timing.ready)},
+	}
+	if l, ok := snap.Link(out.Uplink); ok {
+		s.Uplink = &l.Name
+	}
+	a.showPrefix(&s, r, out)
+	a.showCLAT(&s)
+	a.showServers(&s, out)
+	a.showSources(now, &s, snap, r)
+	a.published.Store(&published{doc: s, running: a.running})
+}
+
+func (a *Agent) showPrefix(s *status.Status, r discover.Report, out reach.Out) {
+	for _, c := range r.Candidates {
+		if c.Link != 0 && c.Link != out.Uplink {
+			continue
+		}
+		if p := out.Intent.CLAT.Prefix; p.IsValid() && c.Prefix != p {
+			continue
+		}
+		s.Prefix, s.Source = status.Ptr(c.Prefix.String()), status.Ptr(c.Source.String())
+		return
+	}
+}
+
+func (a *Agent) showCLAT(s *status.Status) {
+	in := a.running
+	if in == nil {
+		return
+	}
+	s.Datapath = status.Ptr("tun")
+	s.CLAT = &status.CLAT{IPv4: in.want.IPv4.String(), IPv6: in.addr6.String(), Device: in.devName, MTU: mtu4(in.want),
+		Ready: in.ready, Neutral: in.neutral, Steered: in.steer.Mode(), Routes: []string{}}
+	for _, r := range in.routes {
+		if r == dummy {
+			continue
+		}
+		text := r.String()
+		if r.Bits() == 32 {
+			text = r.Addr().String()
+		}
+		s.CLAT.Routes = append(s.CLAT.Routes, text)
+	}
+}
+
+// counters are those of the translator and, with "steer-" before, those of the
+// steering. A nil instance has none. Safe for concurrent use.
+func (in *instance) counters() map[string]uint64 {
+	out := map[string]uint64{}
+	if in == nil {
+		return out
+	}
+	maps.Copy(out, in.engine.Stats())
+	if steered, err := in.steer.Counters(); err == nil {
+		for k, v := range steered {
+			if v > 0 {
+				out["steer-"+k] = v
+			}
+		}
+	}
+	return out
+}
+
+// showServers puts the address over the path in use first, a reachable one
+// before one that is not.
+func (a *Agent) showServers(s *status.Status, out reach.Out) {
+	results, running := a.probes.results(), a.probes.targets()
+	for i, conf := range a.conf.Servers {
+		v := status.Server{Name: conf.Name, Port: conf.Port, Path: reach.PathNone.String(), Reason: "no-path", Others: []status.Probe{}}
+		if err := a.names.answer(conf.Name).err; err != nil && len(a.ipv4(conf)) == 0 {
+			v.Reason, v.Error = "name-not-resolved", status.Ptr(err.Error())
+		}
+		var best probeKey
+		for _, k := range running {
+			if k.server != i {
+				continue
+			}
+			if best == (probeKey{}) || better(k, best, results, out.Path) {
+				best, k = k, best
+			}
+			if k != (probeKey{}) {
+				v.Others = append(v.Others, other(k, results))
+			}
+		}
+		if best != (probeKey{}) {
+			showServer(&v, best, results)
+		}
+		s.Servers = append(s.Servers, v)
+	}
+}
+
+// better tells whether k shows the server better than b: reachable, then over
+// the path in use.
+func better(k, b probeKey, results map[probeKey]probe.Result, path reach.Path) bool {
+	if x, y := results[k].Reachable, results[b].Reachable; x != y {
+		return x
+	}
+	return k.path == path && b.path != path
+}
+
+func showServer(v *status.Server, k probeKey, results map[probeKey]probe.Result) {
+	v.Address, v.Path, v.Reason = status.Ptr(k.addr.Addr().String()), k.path.String(), "not-yet-probed"
+	r, ok := results[k]
+	if !ok {
+		return
+	}
+	v.Reachable, v.Reason, v.Error = &r.Reachable, r.Reason, status.Ptr(r.Err)
+	v.RTT, v.Handshake = status.Seconds(r.Connect), status.Seconds(r.Handshake)
+	v.Checked = status.Ptr(r.At.UTC().Format(time.RFC3339Nano))
+}
+
+func other(k probeKey, results map[probeKey]probe.Result) status.Probe {
+	p := status.Probe{Address: k.addr.Addr().String(), Path: k.path.String(), Reason: "not-yet-probed"}
+	if r, ok := results[k]; ok {
+		p.Reachable, p.Reason = &r.Reachable, r.Reason
+	}
+	return p
+}
+
+func (a *Agent) showSources(now time.Time, s *status.Status, snap netstate.Snapshot, r discover.Report) {
+	for _, src := range r.Sources {
+		v := status.Source{Source: src.Source.String(), Verdict: string(src.Verdict), Reason: src.Reason,
+			Took: status.Seconds(src.Took), Server: serverText(src.Server), Prefixes: []string{}}
+		if l, ok := snap.Link(src.Link); ok {
+			v.Link = &l.Name
+		}
+		if src.Next.After(now) {
+			v.NextIn = status.Seconds(src.Next.Sub(now).Round(time.Millisecond))
+		}
+		for _, c := range r.Candidates {
+			if c.Source == src.Source && c.Link == src.Link && (c.Server == src.Server || src.Source == pref64.Policy) {
+				v.Prefixes = append(v.Prefixes, c.Prefix.String())
+			}
+		}
+		s.Sources = append(s.Sources, v)
+	}
+}
+
+func serverText(a netip.Addr) *string {
+	if !a.IsValid() {
+		return nil
+	}
+	return status.Ptr(a.String())
+}

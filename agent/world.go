@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/agent/reach"
+	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/resolver/discover"
+	"github.com/reach64/reach64/resolver/pref64"
+	"github.com/reach64/reach64/resolver/probe"
+)
+
+// maxLinks bounds on how many links prefixes are looked for (spec SEC-5).
+const maxLinks = 8
+
+// world gathers what the decision depends on.
+func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) reach.World {
+	w := reach.World{Net: snap, Failed: a.failed}
+	if in := a.running; in != nil {
+		w.Own = reach.Own{Device: in.dev.Index(), Addr6: in.addr6, Ready: in.ready}
+	}
+	for _, c := range r.Candidates {
+		if c.Until.IsZero() || now.Before(c.Until) {
+			w.Prefixes = append(w.Prefixes, c)
+		}
+	}
+	for _, s := range r.Sources {
+		w.Searching = w.Searching || s.Verdict == discover.Pending
+		w.DNS64 = w.DNS64 || s.Source == pref64.DNS && s.Verdict == discover.Found
+	}
+	if a.edges.Foreign != nil {
+		w.Foreign = a.edges.Foreign(snap, w.Own.Device)
+	}
+	results := a.probes.results()
+	for i, s := range a.conf.Servers {
+		w.Servers = append(w.Servers, reach.Server{IPv4: a.ipv4(s), IPv6: a.names.answer(s.Name).ipv6, Probed: probed(results, i)})
+	}
+	return w
+}
+
+// probed tells for each path whether any address of the server answered over it.
+func probed(results map[probeKey]probe.Result, server int) map[reach.Path]bool {
+	out := make(map[reach.Path]bool)
+	for k, r := range results {
+		if k.server == server {
+			out[k.path] = out[k.path] || r.Reachable
+		}
+	}
+	return out
+}
+
+// links are where prefixes are looked for: every link that is up and not ours.
+// The system's resolvers count as the uplink's; the others have only their own.
+func (a *Agent) links(snap netstate.Snapshot, uplink int) []discover.Link {
+	var out []discover.Link
+	for _, l := range snap.Links {
+		if !l.Up || l.Loopback || a.running != nil && l.Index == a.running.dev.Index() || len(out) == maxLinks {
+			continue
+		}
+		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS)}
+		if l.Index == uplink {
+			for _, ip := range snap.Resolvers {
+				if !slices.Contains(d.DNS, ip) {
+					d.DNS = append(d.DNS, ip)
+				}
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// question says where the servers' names are looked up: the uplink's resolvers,
+// those from its router advertisements first.
+func (a *Agent) question(snap netstate.Snapshot, r discover.Report, out reach.Out) question {
+	q := question{epoch: out.Intent.Epoch}
+	up, ok := snap.Link(out.Uplink)
+	if !ok {
+		return q
+	}
+	q.link = up.Name
+	for _, router := range r.Routers {
+		if router.Link == up.Index {
+			q.servers = append(q.servers, router.RDNSS...)
+		}
+	}
+	q.servers = append(append(q.servers, up.DNS...), snap.Resolvers...)
+	q.servers = unique(q.servers)
+	return q
+}
+
+// unique removes repeated addresses and keeps the order.
+func unique(list []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, ip := range list {
+		if !slices.Contains(out, ip) {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+// targets are the addresses to probe, each over the path that leads to it now.
+func (a *Agent) targets(out reach.Out, snap netstate.Snapshot) map[probeKey]probe.Target {
+	targets := make(map[probeKey]probe.Target)
+	add := func(i int, s config.Server, path reach.Path, network string, ip netip.Addr) {
+		addr := netip.AddrPortFrom(ip, s.Port)
+		targets[probeKey{server: i, path: path, addr: addr}] = probe.Target{Name: s.Name, Addr: addr, Network: network,
+			TLS: s.TLS, ServerName: s.ServerName, CAs: s.CAs, PinSHA256: s.Pins}
+	}
+	for i, s := range a.conf.Servers {
+		switch {
+		case out.Class == reach.ClassV4Only || out.Class == reach.ClassDualStack || out.Class == reach.ClassNativeCLAT:
+			for _, ip := range a.ipv4(s) {
+				add(i, s, reach.PathNative, "tcp4", ip)
+			}
+		case a.running != nil && a.running.ready:
+			for _, ip := range a.ipv4(s) {
+				add(i, s, reach.PathCLAT, "tcp4", ip)
+			}
+		}
+		if up, ok := snap.Link(out.Uplink); !ok || len(up.Usable6()) == 0 {
+			continue
+		}
+		for _, ip := range a.names.answer(s.Name).ipv6 {
+			add(i, s, a.pathOf(ip), "tcp6", ip)
+		}
+	}
+	return targets
+}
+
+// pathOf tells whether an IPv6 address of a server is its own or lies in a
+// NAT64's prefix.
+func (a *Agent) pathOf(ip netip.Addr) reach.Path {
+	for _, c := range a.find.Report().Candidates {
+		if c.Prefix.Contains(ip) {
+			return reach.PathSynthesized
+		}
+	}
+	return reach.PathNative
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/reach64/reach64/agent"
+	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/agent/control"
+	"github.com/reach64/reach64/agent/status"
+	"github.com/reach64/reach64/platform"
+	"github.com/reach64/reach64/platform/ipc"
+	"github.com/reach64/reach64/platform/journal"
+	"github.com/reach64/reach64/platform/netcfg"
+	"github.com/reach64/reach64/platform/paths"
+	"github.com/reach64/reach64/tunnel/bpf"
+)
+
+func runCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the service in the foreground",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return serve(c.Context(), c.ErrOrStderr(), file)
+		},
+	}
+	c.Flags().StringVar(&file, "config", paths.ConfigFile(), "configuration file")
+	return c
+}
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, stderr io.Writer, file string) error {
+	conf, err := loadConfig(file)
+	if err != nil {
+		return &exit{status.ExitConfig, err}
+	}
+	log := newLog(stderr)
+	closeLog, err := setLog(log, conf.Log)
+	if err != nil {
+		return &exit{status.ExitConfig, err}
+	}
+	defer closeLog()
+	if err := bpf.Check(); err != nil {
+		return permission(fmt.Errorf("check what the CLAT needs: %w", err))
+	}
+	held, err := acquire()
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	undone, err := undo(ctx, log)
+	for _, u := range undone {
+		log.WithField("undone", u).Warn("undone what an earlier service left behind")
+	}
+	if err != nil {
+		return permission(err)
+	}
+	return serveLocked(ctx, log, conf)
+}
+
+// serveLocked runs the agent and its control socket.
+func serveLocked(ctx context.Context, log *logrus.Logger, conf config.Config) error {
+	j, err := journal.Open(journalFile())
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	defer j.Close()
+	edges, closeEdges, err := agent.SystemEdges(log, j)
+	if err != nil {
+		return permission(err)
+	}
+	defer closeEdges()
+	if edges.Secret, err = secret(); err != nil {
+		return err
+	}
+	a, err := agent.New(log, conf, edges, os.Getpid())
+	if err != nil {
+		return err
+	}
+	socket := conf.Control.Socket
+	if socket == "" {
+		socket = paths.Socket()
+	}
+	listener, err := ipc.Listen(socket)
+	if err != nil {
+		return permission(fmt.Errorf("listen on control socket: %w", err))
+	}
+	log.WithFields(logrus.Fields{"version": version, "socket": socket, "pid": os.Getpid()}).Info("reach64 started")
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.Run(gctx) })
+	g.Go(func() error { return control.NewServer(log, version, a).Run(gctx, listener) })
+	if err := g.Wait(); err != nil {
+		return permission(err)
+	}
+	log.Info("reach64 stopped")
+	return nil
+}
+
+// loadConfig reads and checks a configuration file.
+func loadConfig(file string) (config.Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return config.Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	return config.Parse(file, text, os.ReadFile)
+}
+
+func newLog(w io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(w)
+	return log
+}
+
+// setLog applies the table [log]. The returned function closes the file.
+func setLog(log *logrus.Logger, c config.Log) (func(), error) {
+	level, err := logrus.ParseLevel(c.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	log.SetLevel(level)
+	if c.Format == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{})
+	}
+	if c.File == "" {
+		return func() {}, nil
+	}
+	f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("log.file: %w", err)
+	}
+	log.SetOutput(f)
+	return func() { _ = f.Close() }, nil
+}
+
+// permission gives an error that the operating system refused its exit code.
+func permission(err error) error {
+	var p *platform.PermissionError
+	if errors.As(err, &p) || errors.Is(err, fs.ErrPermission) {
+		return &exit{status.ExitNotPermitted, err}
+	}
+	return err
+}
+
+func journalFile() string { return filepath.Join(paths.StateDir(), "journal") }
+func lockFile() string    { return filepath.Join(paths.RunDir(), "reach64.lock") }
+
+// undo takes back what the journal of a dead service still holds.
+func undo(ctx context.Context, log logrus.FieldLogger) ([]string, error) {
+	j, err := journal.Open(journalFile())
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	defer j.Close()
+	undone, err := netcfg.New(j, log).Undo(ctx)
+	if err != nil {
+		return undone, fmt.Errorf("undo what was left behind: %w", err)
+	}
+	// Filters of the clsact steering outlive a killed process and tell by
+	// themselves whose they were.
+	links, err := net.Interfaces()
+	if err != nil {
+		return undone, fmt.Errorf("list links: %w", err)
+	}
+	for _, l := range links {
+		if err := bpf.CleanClsact(l.Name); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return undone, fmt.Errorf("remove filters left on %s: %w", l.Name, err)
+		}
+	}
+	return undone, nil
+}
+
+// secret returns the bytes from which CLAT addresses are derived, made once for
+// this machine (RFC 7217 section 5).
+func secret() ([]byte, error) {
+	file := filepath.Join(paths.StateDir(), "secret")
+	b, err := os.ReadFile(file)
+	if err == nil && len(b) == 32 {
+		return b, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, permission(fmt.Errorf("read secret: %w", err))
+	}
+	b = make([]byte, 32)
+	_, _ = rand.Read(b) // never fails, crypto/rand
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return nil, permission(fmt.Errorf("write secret: %w", err))
+	}
+	return b, nil
+}
