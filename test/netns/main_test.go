@@ -1,0 +1,150 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// roleVariable makes this test binary play another program: see web_test.go.
+const roleVariable = "REACH64_NETNS_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) == "web" {
+		fmt.Fprintln(os.Stderr, "web:", playWeb(os.Args[1:]))
+		os.Exit(1)
+	}
+	if missing() == nil {
+		sweep()
+	}
+	code := m.Run()
+	if binaries.dir != "" {
+		os.RemoveAll(binaries.dir)
+	}
+	os.Exit(code)
+}
+
+// missing says why no lab can be built here, nil if one can; programs are needed
+// beside those of every lab.
+func missing(programs ...string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("not root: network namespaces cannot be made")
+	}
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		return fmt.Errorf("no TUN devices: %w", err)
+	}
+	for _, p := range append([]string{"ip", "sh", "tc", "nft", "curl", "ping", "tcpdump"}, programs...) {
+		if _, err := exec.LookPath(p); err != nil {
+			return fmt.Errorf("the program %s is missing (test/netns/install-peers.sh installs it)", p)
+		}
+	}
+	return nil
+}
+
+// need skips the test when a lab with these programs cannot be built here.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	err := missing(programs...)
+	switch {
+	case err == nil:
+	case os.Getenv("REACH64_REQUIRE") == "all":
+		t.Fatalf("REACH64_REQUIRE=all, but: %v", err)
+	default:
+		t.Skip(err)
+	}
+}
+
+// binaries are the programs of this module, built once, when first needed.
+var binaries struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// binary returns the path of reach64 or reach64-lab.
+func binary(t *testing.T, name string) string {
+	t.Helper()
+	binaries.once.Do(func() {
+		if binaries.dir, binaries.err = os.MkdirTemp("", "r64-bin-"); binaries.err != nil {
+			return
+		}
+		// One test runs the program as another user.
+		if binaries.err = os.Chmod(binaries.dir, 0o755); binaries.err != nil {
+			return
+		}
+		c := exec.Command("go", "build", "-o", binaries.dir+string(filepath.Separator),
+			"github.com/reach64/reach64/cmd/reach64", "github.com/reach64/reach64/cmd/reach64-lab")
+		if out, err := c.CombinedOutput(); err != nil {
+			binaries.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if binaries.err != nil {
+		t.Fatalf("build programs: %v", binaries.err)
+	}
+	return filepath.Join(binaries.dir, name)
+}
+
+var ours = regexp.MustCompile(`^r64-(\d+)-\d+-[a-z]+$`)
+
+// sweep removes the namespaces of tests whose process is gone, and ends what
+// still runs in them.
+func sweep() {
+	entries, err := os.ReadDir("/run/netns")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(os.Stderr, "look for namespaces of dead tests:", err)
+	}
+	for _, e := range entries {
+		m := ours.FindStringSubmatch(e.Name())
+		if m == nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + m[1]); err == nil && m[1] != strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "removing the namespace of a dead test:", e.Name())
+		if err := removeNamespace(e.Name()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
+
+// removeNamespace kills the processes in a namespace and removes it. The
+// processes of a living test have ended before.
+func removeNamespace(name string) error {
+	out, err := exec.Command("ip", "netns", "pids", name).Output()
+	for _, word := range strings.Fields(string(out)) {
+		if pid, perr := strconv.Atoi(word); perr == nil {
+			if p, perr := os.FindProcess(pid); perr == nil {
+				_ = p.Signal(syscall.SIGKILL) // it may have ended meanwhile
+			}
+		}
+	}
+	if out, derr := exec.Command("ip", "netns", "del", name).CombinedOutput(); derr != nil {
+		err = errors.Join(err, fmt.Errorf("remove namespace %s: %w: %s", name, derr, out))
+	}
+	return errors.Join(err, os.RemoveAll(filepath.Join("/etc/netns", name)))
+}
+
+func TestSweepKnowsItsOwnNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"r64-17-1-client": true, "r64-17-12-router": true,
+		"r64demo-17-client": false, "client": false, "r64-x-1-client": false, "my-r64-17-1-client": false,
+	} {
+		if got := ours.MatchString(name); got != want {
+			t.Errorf("%s: is a test's: %v, want %v", name, got, want)
+		}
+	}
+	if slices.Contains(ours.FindStringSubmatch("r64-17-1-client"), "17") == false {
+		t.Error("the process id is not found in the name")
+	}
+}
