@@ -96,9 +96,8 @@ func (r *Router) sendRA(on, pref64, has bool) {
 		o.Pref64Lifetime = 0
 	}
 	msg := advertisement(o, has)
-	if r.link.sendTo(allNodes, icmp6(r.linkLocal, allNodes, 255, msg)) == nil {
-		r.count.ra.Add(1)
-	}
+	r.count.ra.Add(1)
+	r.link.sendTo(allNodes, icmp6(r.linkLocal, allNodes, 255, msg)) // lost is lost
 }
 
 // advertisement returns a Router Advertisement without checksum (RFC 4861

@@ -13,6 +13,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // errnos are gVisor's words for what a kernel would say. gonet keeps only the
@@ -68,16 +70,34 @@ func dialTCP(ctx context.Context, s *stack.Stack, from, to tcpip.FullAddress, pr
 	return tcpConn{conn{c}, c}, nil
 }
 
+// dialUDP does what gonet.DialUDP does, and in addition lets a reader see ICMP
+// errors, as a kernel does.
 func dialUDP(s *stack.Stack, from, to tcpip.FullAddress, proto tcpip.NetworkProtocolNumber) (net.Conn, error) {
-	var local *tcpip.FullAddress // nil: gVisor chooses
+	var wq waiter.Queue
+	ep, terr := s.NewEndpoint(udp.ProtocolNumber, proto, &wq)
+	if terr != nil {
+		return nil, opError("socket", terr)
+	}
 	if from != (tcpip.FullAddress{}) {
-		local = &from
+		if terr := ep.Bind(from); terr != nil {
+			ep.Close()
+			return nil, opError("bind", terr)
+		}
 	}
-	c, err := gonet.DialUDP(s, local, &to, proto)
-	if err != nil {
-		return nil, err
+	if terr := ep.Connect(to); terr != nil {
+		ep.Close()
+		return nil, opError("connect", terr)
 	}
+	// gonet's reader sleeps through errors. A goroutine, for the queue is locked.
+	wake := waiter.NewFunctionEntry(waiter.EventErr, func(waiter.EventMask) { go wq.Notify(waiter.ReadableEvents) })
+	wq.EventRegister(&wake)
+	c := gonet.NewUDPConn(&wq, ep)
 	return udpConn{conn{c}, c}, nil
+}
+
+// opError is what gonet makes of a gVisor error.
+func opError(op string, err tcpip.Error) error {
+	return &net.OpError{Op: op, Err: errors.New(err.String())}
 }
 
 // plain takes the words out of gonet's error and puts the errno in their place.

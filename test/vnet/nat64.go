@@ -19,6 +19,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/reach64/reach64/resolver/nat64"
 )
 
 // keepalive is the silence after which a TCP flow's client is asked whether it
@@ -62,13 +64,21 @@ type target struct {
 // target is false for destinations that nobody serves.
 func (r *Router) target(id stack.TransportEndpointID) (target, bool) {
 	dst := fromAddr(id.LocalAddress)
-	if v4, ok := r.opts.Prefix.Extract(dst); ok {
+	if v4, ok := r.extract(dst); ok {
 		return target{r.wan, "4", netip.AddrPortFrom(v4, id.LocalPort)}, true
 	}
 	if r.opts.Dial6 == nil || r.opts.Prefix.Contains(dst) || !dst.IsGlobalUnicast() {
 		return target{}, false
 	}
 	return target{r.opts.Dial6, "6", netip.AddrPortFrom(dst, id.LocalPort)}, true
+}
+
+// extract returns the IPv4 address that dst stands for. It is false for those
+// that no NAT64 may serve, such as loopback, which would be the router's own
+// machine (spec SEC-11).
+func (r *Router) extract(dst netip.Addr) (netip.Addr, bool) {
+	v4, ok := r.opts.Prefix.Extract(dst)
+	return v4, ok && nat64.NonGlobalAlways.Allows(r.opts.Prefix, v4)
 }
 
 // slot takes a place for one flow, or counts a drop.
@@ -109,7 +119,7 @@ func (r *Router) tcpFlow(req *tcp.ForwarderRequest) {
 		r.count.tcpFailed.Add(1)
 		finish(refused(err))
 		if unreachable(err) {
-			r.sendError(id, protoTCP, codeAddress, seq)
+			r.sendError(id, protoTCP, codeNoRoute, seq)
 		}
 		return
 	}
@@ -179,8 +189,8 @@ func unreachable(err error) bool {
 	return errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
 }
 
-// sendError sends an ICMPv6 destination unreachable about a packet of the flow.
-// Its header is made anew from the flow; seq is the TCP sequence number that
+// sendError sends an ICMPv6 destination unreachable about a packet of the flow,
+// with the code that RFC 7915 section 4.2 gives. Its header is made anew from the flow; seq is the TCP sequence number that
 // the client looks for.
 func (r *Router) sendError(id stack.TransportEndpointID, proto, code byte, seq uint32) {
 	client := fromAddr(id.RemoteAddress)

@@ -43,7 +43,7 @@ func (r *Router) relay(client net.Conn, id stack.TransportEndpointID, to target)
 	server, err := to.dialer.DialContext(r.ctx, "udp"+to.family, to.addr.String())
 	if err != nil {
 		if unreachable(err) {
-			r.sendError(id, protoUDP, codeAddress, 0)
+			r.sendError(id, protoUDP, codeNoRoute, 0)
 		}
 		return
 	}
@@ -89,7 +89,7 @@ func (r *Router) echo(id stack.TransportEndpointID, pkt *stack.PacketBuffer) boo
 	if r.own(dst) || dst.IsMulticast() {
 		return false
 	}
-	v4, ok := r.opts.Prefix.Extract(dst)
+	v4, ok := r.extract(dst)
 	if !ok {
 		return true
 	}

@@ -31,7 +31,7 @@ const (
 	icmpRA          = 134
 	icmpNS          = 135
 
-	codeAddress = 3 // address unreachable
+	codeNoRoute = 0 // no route to destination
 	codePort    = 4 // port unreachable
 )
 
@@ -159,13 +159,17 @@ func linkLocal(mac []byte) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 }
 
+// maxSegments is how many datagrams Linux puts into one super-frame at most
+// (UDP_MAX_SEGMENTS).
+const maxSegments = 128
+
 // splitUDP cuts a UDP super-frame into its datagrams and hands each on. Lengths
 // and IPv4's total length are set; checksums are not, nobody checks them here.
-// Frames that are none are handed on whole.
+// Frames that are none are handed on whole, as are those that cannot be one.
 func splitUDP(h vnethdr.Header, frame []byte, each func([]byte)) {
 	start := int(h.CsumStart)
 	head, size := start+udpLen, int(h.GSOSize)
-	if h.GSOType&^vnethdr.GSOECN != vnethdr.GSOUDPL4 || size == 0 || start < etherLen+20 || head > len(frame) {
+	if h.GSOType&^vnethdr.GSOECN != vnethdr.GSOUDPL4 || size == 0 || start < etherLen+20 || head > len(frame) || len(frame)-head > maxSegments*size {
 		each(frame)
 		return
 	}

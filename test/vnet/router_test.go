@@ -150,6 +150,32 @@ func TestTCPThroughNAT64(t *testing.T) {
 	}
 }
 
+// TestBulk sends much through the memory's cable and reports how fast that was.
+func TestBulk(t *testing.T) {
+	const size = 50 << 20
+	w := newWorld(t, Options{})
+	w.online()
+	chunk := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	w.listen(443, func(c net.Conn) {
+		for range size / len(chunk) {
+			if _, err := c.Write(chunk); err != nil {
+				return
+			}
+		}
+	})
+	c := w.dial("tcp6", server6, 443)
+	c.SetDeadline(time.Now().Add(4 * limit))
+	begin, h, want := time.Now(), sha256.New(), sha256.New()
+	for range size / len(chunk) {
+		want.Write(chunk)
+	}
+	n, err := io.Copy(h, c)
+	if err != nil || n != size || !bytes.Equal(h.Sum(nil), want.Sum(nil)) {
+		t.Errorf("got %d bytes, %v, want the %d that were sent", n, err, size)
+	}
+	t.Logf("%.0f MB/s", float64(n)/1e6/time.Since(begin).Seconds())
+}
+
 func TestServerSeesTheRouter(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.online()
@@ -233,6 +259,21 @@ func TestAbsentServer(t *testing.T) {
 	}
 	if n := w.router.Counters(); n.TCP != 0 || n.TCPFailed == 0 {
 		t.Errorf("counters %v, want failed flows only", n)
+	}
+}
+
+// TestForbiddenAddresses: nobody gets to the router's own machine (spec SEC-11).
+func TestForbiddenAddresses(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.online()
+	for _, ip := range []string{"64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::224.0.0.1", "2001:db8:2::1"} {
+		if c, err := w.host.DialContext(short(t), "tcp6", netip.AddrPortFrom(netip.MustParseAddr(ip), 80).String()); err == nil {
+			c.Close()
+			t.Errorf("connected to %s", ip)
+		}
+	}
+	if n := w.router.Counters(); n.TCP+n.TCPFailed != 0 {
+		t.Errorf("counters %v, want nothing dialled", n)
 	}
 }
 

@@ -35,9 +35,11 @@ type world struct {
 	net    *Internet
 }
 
-// newWorld starts one and ends it with the test.
+// newWorld starts one and ends it with the test, which from here on runs beside
+// others: duplicate address detection takes a second of real time.
 func newWorld(t *testing.T, opts Options) *world {
 	t.Helper()
+	t.Parallel()
 	internet, err := NewInternet()
 	if err != nil {
 		t.Fatal(err)
