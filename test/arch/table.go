@@ -85,14 +85,15 @@ var Table = map[string]Entry{
 	"agent/diag":      {Kind: API},
 	"agent":           {Kind: Agent},
 	"cmd/reach64":     {Kind: Command},
-	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/vnet"}},
+	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
 
 	// Tests. vnet's NAT64 must not share the translator with what it tests.
 	"test/arch":      {Kind: Support},
 	"test/backup":    {Kind: Support},
 	"test/testcount": {Kind: Support},
 	"test/vnet":      {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
-	"test/netns":     {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
+	"test/endpoint":  {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
+	"test/netns":     {Kind: Lab, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
 }
 
 // TagFolders are the only places for build tags, file names that end in an
