@@ -51,6 +51,7 @@ type Agent struct {
 	// The loop alone uses these.
 	machine *reach.Machine
 	epoch   uint64
+	usable  bool // the uplink had a usable IPv6 address at the last decision
 	running *instance
 	failed  reach.Failure
 	retryAt time.Time
@@ -75,7 +76,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 		_, _ = rand.Read(edges.Secret) // never fails, crypto/rand
 	}
 	a := &Agent{
-		conf: conf, edges: edges, log: log, pid: pid,
+		conf: conf, edges: edges, log: log, pid: pid, started: time.Now(),
 		broken: make(chan struct{}, 1), refresh: make(chan struct{}, 1),
 		machine: reach.New(reach.Settings{Off: conf.Path.Mode == config.ModeOff, All: conf.Path.Scope == config.ScopeAll}),
 	}
@@ -108,7 +109,6 @@ func (a *Agent) now() time.Time { return time.Now() }
 // the goroutines of the monitor, the discoverer, the lookups, the prober and
 // the loop, and waits for all.
 func (a *Agent) Run(ctx context.Context) error {
-	a.started = a.now()
 	g, gctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"watch network":     a.edges.Monitor.Run,
@@ -140,9 +140,14 @@ func (a *Agent) Status() status.Status {
 		doc.Counters = p.running.counters()
 		return doc
 	}
-	return status.Status{Class: reach.ClassUnknown.String(), Path: reach.PathNone.String(), Reason: string(reach.ReasonSearching),
-		Sentence: reach.ReasonSearching.Sentence(), Servers: []status.Server{}, Sources: []status.Source{},
-		Counters: map[string]uint64{}, Started: a.started, Since: a.started, PID: a.pid}
+	first := status.Status{Class: reach.ClassUnknown.String(), Path: reach.PathNone.String(), Reason: string(reach.ReasonSearching),
+		Sentence: reach.ReasonSearching.Sentence(), Sources: []status.Source{}, Counters: map[string]uint64{},
+		Started: a.started, Since: a.started, PID: a.pid}
+	for _, s := range a.conf.Servers {
+		first.Servers = append(first.Servers, status.Server{Name: s.Name, Port: s.Port, Path: reach.PathNone.String(),
+			Reason: probe.NotYetProbed, Others: []status.Probe{}})
+	}
+	return first
 }
 
 // loop is the one place where events become decisions.
@@ -187,7 +192,10 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	if out.Intent.Epoch != a.epoch {
 		a.epoch = out.Intent.Epoch
 		a.probes.refresh()
+	} else if out.Usable && !a.usable {
+		a.find.Refresh() // what was asked before had no address to ask from
 	}
+	a.usable = out.Usable
 	a.find.SetLinks(out.Intent.Epoch, a.links(snap, out.Uplink))
 	a.names.ask(a.question(snap, report, out))
 	a.ensure(ctx, snap, out.Intent.CLAT, a.routes(out.Intent.CLAT))

@@ -18,7 +18,7 @@ const maxLinks = 8
 
 // world gathers what the decision depends on.
 func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) reach.World {
-	w := reach.World{Net: snap, Failed: a.failed}
+	w := reach.World{Net: snap, Failed: a.failed, Epoch: r.Epoch}
 	if in := a.running; in != nil {
 		w.Own = reach.Own{Device: in.dev.Index(), Addr6: in.addr6, Ready: in.ready}
 	}
@@ -29,6 +29,9 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 	}
 	for _, s := range r.Sources {
 		w.Searching = w.Searching || s.Verdict == discover.Pending
+		if s.Verdict == discover.Error && w.Unclear == "" {
+			w.Unclear = s.Source.String() + ": " + s.Reason
+		}
 		w.DNS64 = w.DNS64 || s.Source == pref64.DNS && s.Verdict == discover.Found
 	}
 	if a.edges.Foreign != nil {
@@ -62,15 +65,19 @@ func (a *Agent) links(snap netstate.Snapshot, uplink int) []discover.Link {
 		}
 		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS)}
 		if l.Index == uplink {
-			for _, ip := range snap.Resolvers {
-				if !slices.Contains(d.DNS, ip) {
-					d.DNS = append(d.DNS, ip)
-				}
-			}
+			d.DNS = unique(append(d.DNS, resolvers(snap, l)...))
 		}
 		out = append(out, d)
 	}
 	return out
+}
+
+// resolvers are the system's name servers that can be asked over this link: those
+// with an IPv4 address need native IPv4 there.
+func resolvers(snap netstate.Snapshot, l netstate.Link) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(snap.Resolvers), func(ip netip.Addr) bool {
+		return ip.Is4() && !ip.IsLoopback() && len(l.Native4()) == 0
+	})
 }
 
 // question says where the servers' names are looked up: the uplink's resolvers,
@@ -87,7 +94,7 @@ func (a *Agent) question(snap netstate.Snapshot, r discover.Report, out reach.Ou
 			q.servers = append(q.servers, router.RDNSS...)
 		}
 	}
-	q.servers = append(append(q.servers, up.DNS...), snap.Resolvers...)
+	q.servers = append(append(q.servers, up.DNS...), resolvers(snap, up)...)
 	q.servers = unique(q.servers)
 	return q
 }

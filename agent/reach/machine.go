@@ -3,6 +3,7 @@ package reach
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/reach64/reach64/platform/netstate"
@@ -35,7 +36,7 @@ type Machine struct {
 type identity struct {
 	link6, link4 int
 	gw6, gw4     netip.Addr
-	usable64     netip.Prefix // of the first address past duplicate address detection
+	net6         netip.Prefix // of the first global address
 }
 
 // New returns a machine that has seen nothing yet.
@@ -44,8 +45,9 @@ func New(s Settings) *Machine { return &Machine{set: s, credit: burst} }
 // Step decides on the world as it is at now.
 func (m *Machine) Step(now time.Time, w World) Out {
 	f := look(w)
-	m.track(now, f, w)
-	out := Out{Class: classify(f, w), Uplink: f.uplink()}
+	m.track(now, f, w.Own)
+	w = m.current(w)
+	out := Out{Class: classify(f, w), Uplink: f.uplink(), Usable: usableAddr(f.link6, w.Own.Addr6)}
 	clat, reason, detail, wake := m.want(now, f, w, out.Class)
 	if m.intent == (CLAT{}) && clat != (CLAT{}) {
 		m.credit--
@@ -111,8 +113,8 @@ func hasOther(l netstate.Link, own netip.Addr) bool {
 }
 
 // track raises the epoch when the network is another one than before.
-func (m *Machine) track(now time.Time, f facts, w World) {
-	id := identity{f.link6.Index, f.link4.Index, f.route6.Gateway, f.route4.Gateway, usable64(f.link6, w.Own.Addr6)}
+func (m *Machine) track(now time.Time, f facts, own Own) {
+	id := identity{f.link6.Index, f.link4.Index, f.route6.Gateway, f.route4.Gateway, net6(f.link6, own.Addr6)}
 	if m.epoch == 0 || id != m.net {
 		m.epoch++
 		m.net, m.since = id, now
@@ -126,13 +128,31 @@ func (m *Machine) track(now time.Time, f facts, w World) {
 	}
 }
 
-func usable64(l netstate.Link, own netip.Addr) netip.Prefix {
-	for _, a := range l.Usable6() {
+// net6 is the network of the link's first global address that is not ours.
+func net6(l netstate.Link, own netip.Addr) netip.Prefix {
+	for _, a := range l.Global6() {
 		if a.Prefix.Addr() != own {
 			return a.Prefix.Masked()
 		}
 	}
 	return netip.Prefix{}
+}
+
+func usableAddr(l netstate.Link, own netip.Addr) bool {
+	return slices.ContainsFunc(l.Usable6(), func(a netstate.Addr) bool { return a.Prefix.Addr() != own })
+}
+
+// current drops what was found in an older epoch: all but what the
+// configuration says, and what routers say, which belongs to its link.
+func (m *Machine) current(w World) World {
+	if w.Epoch == m.epoch {
+		return w
+	}
+	w.Searching, w.DNS64, w.Unclear = true, false, ""
+	w.Prefixes = slices.DeleteFunc(slices.Clone(w.Prefixes), func(c pref64.Candidate) bool {
+		return c.Source != pref64.Policy && c.Source != pref64.RA
+	})
+	return w
 }
 
 // classify names the network.
@@ -158,8 +178,8 @@ func classify(f facts, w World) Class {
 		}
 		return ClassV6OnlyNAT64
 	}
-	if w.Searching {
-		return ClassUnknown
+	if w.Searching || w.Unclear != "" {
+		return ClassUnknown // silence is no proof that there is none (spec R7050-6)
 	}
 	return ClassV6OnlyNoNAT64
 }
@@ -210,6 +230,9 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if !ok {
 		if w.Searching {
 			return c, ReasonSearching, "", wake
+		}
+		if w.Unclear != "" {
+			return c, ReasonUnclear, w.Unclear, wake
 		}
 		return c, ReasonNoPrefix, "", wake
 	}

@@ -21,7 +21,7 @@ var (
 type world struct{ World }
 
 func v6only() *world {
-	return &world{World{Net: netstate.Snapshot{
+	return &world{World{Epoch: 1, Net: netstate.Snapshot{
 		Links: []netstate.Link{{Index: 2, Name: "eth0", Up: true, Ethernet: true, MTU: 1500, MTU6: 1500, Addrs: []netstate.Addr{
 			{Prefix: netip.MustParsePrefix("fe80::2/64")},
 			{Prefix: netip.MustParsePrefix("2001:db8:1::2/64"), Autoconf: true}}}},
@@ -36,6 +36,7 @@ func (w *world) prefix(p nat64.Prefix, s pref64.Source) *world {
 
 func (w *world) dns64() *world     { w.DNS64 = true; return w }
 func (w *world) searching() *world { w.Searching = true; return w }
+func (w *world) unclear() *world   { w.Unclear = "dns: timeout"; return w }
 func (w *world) foreign() *world   { w.Foreign = "192.0.0.1 on clat"; return w }
 
 func (w *world) native4() *world {
@@ -92,9 +93,11 @@ func TestVerdicts(t *testing.T) {
 		"dual stack, prefix known: stand down":    {v6only().native4().prefix(prefixA, pref64.RA), ClassDualStack, PathNative, ReasonNativeIPv4, false},
 		"169.254 is not native IPv4":              {v6only().linkLocal4().prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		"IPv6 only, still asking":                 {v6only().searching(), ClassUnknown, PathNone, ReasonSearching, false},
+		"IPv6 only, the resolver is silent":       {v6only().unclear(), ClassUnknown, PathNone, ReasonUnclear, false},
+		"resolver silent, but the router told":    {v6only().unclear().prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		"IPv6 only, nothing found":                {v6only(), ClassV6OnlyNoNAT64, PathNone, ReasonNoPrefix, false},
-		"prefix of another link does not count":   {&world{World{Net: v6only().Net, Servers: v6only().Servers, Prefixes: []pref64.Candidate{{Prefix: prefixA, Link: 5}}}}, ClassV6OnlyNoNAT64, PathNone, ReasonNoPrefix, false},
-		"static prefix counts on every link":      {&world{World{Net: v6only().Net, Servers: v6only().Servers, Prefixes: []pref64.Candidate{{Prefix: prefixA, Link: 0}}}}, ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
+		"prefix of another link does not count":   {&world{World{Epoch: 1, Net: v6only().Net, Servers: v6only().Servers, Prefixes: []pref64.Candidate{{Prefix: prefixA, Link: 5}}}}, ClassV6OnlyNoNAT64, PathNone, ReasonNoPrefix, false},
+		"static prefix counts on every link":      {&world{World{Epoch: 1, Net: v6only().Net, Servers: v6only().Servers, Prefixes: []pref64.Candidate{{Prefix: prefixA, Link: 0}}}}, ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		"NAT64 without DNS64":                     {v6only().prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		"NAT64 with DNS64":                        {v6only().prefix(prefixA, pref64.DNS).dns64(), ClassV6OnlyNAT64DNS64, PathNone, ReasonCLATStarting, true},
 		"host address still tentative: start now": {v6only().tentative().prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
@@ -191,6 +194,32 @@ func TestEpochRisesWithTheNetworkAlone(t *testing.T) {
 	}
 	if got := m.Step(t0, v6only().native4().World).Intent.Epoch; got != first+1 {
 		t.Errorf("native IPv4: epoch %d, want %d", got, first+1)
+	}
+}
+
+// Right after a change of network the old answers must not count: neither 'found'
+// nor 'there is none'.
+func TestAnswersOfAnOlderEpochDoNotCount(t *testing.T) {
+	m := New(Settings{})
+	m.Step(t0, v6only().prefix(prefixB, pref64.DNS).dns64().World)
+	w := v6only().prefix(prefixB, pref64.DNS).dns64()
+	w.Net.Routes[0].Gateway = netip.MustParseAddr("fe80::99")
+	out := m.Step(t0.Add(time.Second), w.World)
+	if out.Class != ClassUnknown || out.Reason != ReasonSearching || out.Intent.CLAT != (CLAT{}) {
+		t.Errorf("DNS answer of the network before: %+v", out)
+	}
+	w.Epoch, w.Prefixes, w.DNS64 = out.Intent.Epoch, nil, false
+	if out := m.Step(t0.Add(time.Second), w.World); out.Class != ClassV6OnlyNoNAT64 {
+		t.Errorf("after this network's sources answered: %+v", out)
+	}
+}
+
+func TestAddressThatBecomesUsableIsNoNewNetwork(t *testing.T) {
+	m := New(Settings{})
+	before := m.Step(t0, v6only().tentative().World)
+	after := m.Step(t0.Add(time.Second), v6only().World)
+	if before.Usable || !after.Usable || before.Intent.Epoch != after.Intent.Epoch {
+		t.Errorf("before %+v, after %+v", before, after)
 	}
 }
 

@@ -65,9 +65,11 @@ type Settings struct {
 type World struct {
 	Net       netstate.Snapshot
 	Own       Own
+	Epoch     uint64             // that Prefixes, DNS64 and Searching were found in
 	Prefixes  []pref64.Candidate // unexpired; best first among those of one link
 	DNS64     bool               // the uplink's resolver synthesizes (RFC 7050 found a prefix)
 	Searching bool               // some prefix source has not answered yet
+	Unclear   string             // what a source said that could not be asked properly, "" none
 	Foreign   string             // evidence of somebody else's CLAT, "" none
 	Failed    Failure            // why the CLAT that was wanted could not be started
 	Servers   []Server
@@ -121,5 +123,6 @@ type Out struct {
 	Reason Reason
 	Detail string    // evidence for the reason, may be empty
 	Uplink int       // link index of the IPv6 (else IPv4) uplink, 0 none
+	Usable bool      // the uplink has an IPv6 address past duplicate address detection
 	Wake   time.Time // when to Step again at the latest; zero: only on news
 }

@@ -12,6 +12,7 @@ const (
 	ReasonForeignCLAT  Reason = "another-clat"
 	ReasonOff          Reason = "switched-off"
 	ReasonSearching    Reason = "discovering-prefix"
+	ReasonUnclear      Reason = "sources-do-not-answer"
 	ReasonNoPrefix     Reason = "no-nat64-prefix"
 	ReasonNoServerIPv4 Reason = "server-ipv4-unknown"
 	ReasonNo64         Reason = "no-slash-64"
@@ -35,6 +36,7 @@ var texts = map[Reason]text{
 	ReasonForeignCLAT:  {"Another CLAT is at work on this machine, so reach64 stands down.", "If that CLAT does not work, stop it; reach64 then takes over."},
 	ReasonOff:          {"reach64 is switched off by path.mode.", "Set path.mode = \"auto\" and restart the service."},
 	ReasonSearching:    {"This network has only IPv6; the NAT64 prefix is being looked for.", ""},
+	ReasonUnclear:      {"This network has only IPv6; whether it has a NAT64 is not known, since a source gives no answer.", "Look at the sources below. If the network's DNS server is silent, its operator has to mend it; reach64 keeps asking."},
 	ReasonNoPrefix:     {"This network has only IPv6, and no NAT64 was found.", "Ask the network's operator for NAT64 with PREF64 in router advertisements (RFC 8781) or DNS64, or set discovery.prefixes. reach64 keeps looking."},
 	ReasonNoServerIPv4: {"No IPv4 address of any configured server is known.", "Check the server's name, or give its addresses in ipv4 = [...]."},
 	ReasonNo64:         {"The uplink has no /64 from which an address for the CLAT can be taken.", "The network gives only single addresses (DHCPv6); the tun datapath needs SLAAC."},
