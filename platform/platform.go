@@ -16,6 +16,9 @@ func Unsupported(feature string) error {
 	return fmt.Errorf("%s on %s: %w", feature, runtime.GOOS, errors.ErrUnsupported)
 }
 
+// Name is the operating system and architecture, such as "linux/amd64".
+func Name() string { return runtime.GOOS + "/" + runtime.GOARCH }
+
 // PermissionError says what the process lacks to do something. The CLI turns it
 // into exit code 4.
 type PermissionError struct {

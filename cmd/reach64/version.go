@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reach64/reach64/agent/status"
+	"github.com/reach64/reach64/platform"
 )
 
 func versionCommand() *cobra.Command {
@@ -19,7 +20,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if asJSON {
-				return printJSON(c.OutOrStdout(), map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+				return printJSON(c.OutOrStdout(), map[string]string{"version": version, "go": runtime.Version(), "platform": platform.Name()})
 			}
 			_, err := fmt.Fprintf(c.OutOrStdout(), "reach64 %s\n", version)
 			return err
