@@ -63,7 +63,7 @@ func newLab(t *testing.T, server string) *lab {
 	l.server.ip("addr add " + server + "/24 dev eth0\n link set eth0 up")
 	l.resolver(lanRouter)
 	l.capture()
-	l.web(l.server, server, serverName)
+	l.web(l.server, server)
 	return l
 }
 

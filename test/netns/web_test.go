@@ -21,10 +21,10 @@ import (
 )
 
 // web starts an HTTPS server in a namespace, which is this test binary again. It
-// answers on addr only, with a certificate for addr and name.
-func (l *lab) web(s *space, addr, name string) {
+// answers on addr only, with a certificate for the lab's server.
+func (l *lab) web(s *space, addr string) {
 	l.t.Helper()
-	if err := l.certify(addr, name); err != nil {
+	if err := l.certify(); err != nil {
 		l.t.Fatal(err)
 	}
 	self, err := os.Executable()
@@ -35,12 +35,12 @@ func (l *lab) web(s *space, addr, name string) {
 }
 
 // certify makes an authority (l.ca) and a certificate with its key (web.pem).
-func (l *lab) certify(addr, name string) error {
+func (l *lab) certify() error {
 	now := time.Now()
 	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lab authority"},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
-		DNSNames: []string{name}, IPAddresses: []net.IP{net.ParseIP(addr)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: serverName}, NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
+		DNSNames: []string{serverName}, IPAddresses: []net.IP{l.server4.AsSlice()}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	caKey, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	key, err2 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err := errors.Join(err1, err2); err != nil {

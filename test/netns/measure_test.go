@@ -1,0 +1,148 @@
+package netns
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// These tests print what they measure. Only the memory has a limit: the rest
+// depends on the machine.
+
+func TestTimeFromRAToHandshake(t *testing.T) {
+	need(t)
+	l := newLab(t, documentation)
+	l.router.ip("link set lan addrgenmode none\n link set lan up")
+	s := l.service(documentation, "").start()
+	s.waitStatus("offline", 10*time.Second, func(st status) bool { return st.Class == "offline" })
+	begin := time.Now()
+	l.embedded("--prefix", ownPrefix) // ends with the client's link going up
+	up := time.Now()
+	st := s.up()
+	done := time.Now()
+	ra := "not known"
+	if st.Times.RAToHandshake != nil {
+		ra = fmt.Sprintf("%.0f ms", *st.Times.RAToHandshake*1000)
+	}
+	t.Logf("first router advertisement to first handshake through the CLAT, by status: %s", ra)
+	t.Logf("link up to the same: %d ms (the router's own start before: %d ms)", done.Sub(up).Milliseconds(), up.Sub(begin).Milliseconds())
+}
+
+func TestIdleFootprint(t *testing.T) {
+	_, s := ready(t)
+	s.start().up()
+	const period = 5 * time.Second
+	before, err := cpuTime(s.p.pid())
+	if err != nil {
+		t.Skipf("no scheduler statistics: %v", err)
+	}
+	<-time.After(period) // what is measured is that nothing happens
+	after, err := cpuTime(s.p.pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rss, err := resident(s.p.pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rss >= 30<<10 {
+		t.Errorf("resident memory: %d KiB, want less than 30 MiB", rss)
+	}
+	used := after - before
+	t.Logf("idle: %d KiB resident; %v of CPU in %v (%.3f %% of one)", rss, used.Round(10*time.Microsecond), period, 100*used.Seconds()/period.Seconds())
+	if st, err := s.status(); err != nil || !carries(st) {
+		t.Errorf("the service was not idle but broken: %v %s", err, st.text)
+	}
+}
+
+// cpuTime is what all threads of a process have used. /proc/PID/stat counts in
+// 10 ms, too coarse for an idle process.
+func cpuTime(pid int) (time.Duration, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("no thread of %d found: %v", pid, err)
+	}
+	var sum time.Duration
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return 0, err
+		}
+		first, _, _ := strings.Cut(string(b), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(ns)
+	}
+	return sum, nil
+}
+
+// resident is a process' memory in KiB.
+func resident(pid int) (int, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			return strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS of %d", pid)
+}
+
+// TestThroughputBesideNative has no NAT64 in the way: the peer holds the
+// synthesized address itself, so that the CLAT and native IPv6 differ in nothing
+// but the CLAT.
+func TestThroughputBesideNative(t *testing.T) {
+	need(t, "iperf3")
+	l := bareLab(t)
+	l.server4 = netip.MustParseAddr(documentation)
+	peer6 := synthesized(ownPrefix, l.server4)
+	l.client, l.server = l.space("client"), l.space("peer")
+	l.server.ip("link add eth0 type veth peer name eth0 netns " + l.client.name)
+	l.server.ip("addr add 2001:db8:1::1/64 dev eth0 nodad\n addr add " + peer6 + "/128 dev eth0 nodad\n link set eth0 up")
+	l.client.ip("addr add 2001:db8:1::2/64 dev eth0 nodad\n link set eth0 up\n -6 route add default via 2001:db8:1::1")
+	l.resolver("2001:db8:1::1") // nobody listens there
+	l.web(l.server, peer6)
+	l.server.start("iperf3", "iperf3", "-s")
+	s := l.service(documentation, "[discovery]\nprefixes = [\""+ownPrefix+"\"]\n").start()
+	st := s.up()
+	t.Logf("datapath %s, MTU %d", deref(st.Datapath), st.CLAT.MTU)
+
+	for _, direction := range [][]string{{}, {"-R"}} {
+		var clat, native []float64
+		for range 3 {
+			for _, run := range []struct {
+				rates *[]float64
+				args  []string
+			}{{&clat, []string{"-4", "-c", documentation}}, {&native, []string{"-6", "-c", "2001:db8:1::1"}}} {
+				rate, err := l.iperf(append(run.args, direction...)...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				*run.rates = append(*run.rates, rate)
+			}
+		}
+		slices.Sort(clat)
+		slices.Sort(native)
+		t.Logf("one TCP stream, iperf3 %v, median of 3: CLAT %.2f Gbit/s, native IPv6 %.2f Gbit/s, ratio %.2f; CLAT %.2f, native %.2f",
+			direction, clat[1]/1e9, native[1]/1e9, clat[1]/native[1], scaled(clat), scaled(native))
+	}
+}
+
+// scaled gives rates in Gbit/s.
+func scaled(rates []float64) []float64 {
+	out := make([]float64, len(rates))
+	for i, r := range rates {
+		out[i] = r / 1e9
+	}
+	return out
+}
