@@ -15,9 +15,16 @@ import (
 	"syscall"
 )
 
+// version is stamped by the build.
+var version = "dev"
+
 // verbs are the parts of the lab. Each returns the exit code.
 var verbs = map[string]func(ctx context.Context, args []string, out io.Writer) int{
-	"router": router,
+	"router":        router,
+	"demo":          demo,
+	"shell":         shell,
+	"backup-server": backupServer,
+	"backup-client": backupClient,
 }
 
 func main() {
