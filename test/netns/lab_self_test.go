@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,14 +94,14 @@ func TestLabLeavesNothing(t *testing.T) {
 func TestSweepRemovesWhatADeadTestLeft(t *testing.T) {
 	need(t)
 	l := bareLab(t)
-	const dead = "r64-4194305-1-client" // above the kernel's largest process id, 2^22
-	if err := ip("netns", "add", dead); err != nil {
+	const left = "r64-4194305-1-client" // above the kernel's largest process id, 2^22
+	if err := ip("netns", "add", left); err != nil {
 		t.Fatal(err)
 	}
-	s := &space{l: l, name: dead}
+	s := &space{l: l, name: left}
 	p := s.start("left", "tail", "-f", "/dev/null")
 	eventually(t, 5*time.Second, "the program runs in the namespace", func() error {
-		out, err := exec.Command("ip", "netns", "pids", dead).Output()
+		out, err := exec.Command("ip", "netns", "pids", left).Output()
 		if err == nil && strings.TrimSpace(string(out)) != strconv.Itoa(p.pid()) {
 			err = fmt.Errorf("processes there: %q, want %d", out, p.pid())
 		}
@@ -108,7 +109,23 @@ func TestSweepRemovesWhatADeadTestLeft(t *testing.T) {
 	})
 	sweep()
 	<-p.done
-	if _, err := os.Stat("/run/netns/" + dead); err == nil {
+	if _, err := os.Stat("/run/netns/" + left); err == nil {
 		t.Error("the namespace is still there")
+	}
+}
+
+// TestAChangedSysctlIsSeen is the positive control of the tests that none is.
+func TestAChangedSysctlIsSeen(t *testing.T) {
+	need(t)
+	l := bareLab(t)
+	s := l.space("other")
+	before := s.sysctls()
+	if got := changed(before, s.sysctls()); len(got) > 0 {
+		t.Errorf("nothing was written, but these changed: %q", got)
+	}
+	s.sysctl("ipv6/conf/lo/accept_ra", "2")
+	want := []string{`/proc/sys/net/ipv6/conf/lo/accept_ra: before "1\n", now "2\n"`}
+	if got := changed(before, s.sysctls()); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,7 +91,7 @@ func bareLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	// Short, since the path of a Unix socket has about 100 bytes.
-	if l.tmp, err = os.MkdirTemp("", "r64-lab-"); err != nil {
+	if l.tmp, err = tempDir("lab"); err != nil {
 		t.Fatal(err)
 	}
 	l.env = []string{"REACH64_STATE_DIR=" + l.file("state"), "REACH64_RUN_DIR=" + l.file("run"),
@@ -203,7 +204,9 @@ func (s *space) addrs() ([]address, error) {
 // close ends every process, removes every namespace and folder, and keeps the
 // evidence of a test that failed.
 func (l *lab) close() {
-	if l.t.Failed() {
+	// A test that panics is not marked as failed yet when this runs.
+	panics := strings.Contains(string(debug.Stack()), "\npanic(")
+	if panics || l.t.Failed() {
 		l.keep()
 	}
 	// The last ones first: the service before the network that it uses.
@@ -217,8 +220,10 @@ func (l *lab) close() {
 			l.t.Error(err)
 		}
 	}
-	os.RemoveAll(l.tmp)
-	if !l.t.Failed() {
+	if err := os.RemoveAll(l.tmp); err != nil {
+		l.t.Error(err)
+	}
+	if !panics && !l.t.Failed() {
 		os.RemoveAll(l.dir)
 		return
 	}

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,7 +37,7 @@ func TestMain(m *testing.M) {
 // beside those of every lab.
 func missing(programs ...string) error {
 	if os.Geteuid() != 0 {
-		return errors.New("not root: network namespaces cannot be made")
+		return errors.New("not root")
 	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		return fmt.Errorf("no TUN devices: %w", err)
@@ -48,8 +47,18 @@ func missing(programs ...string) error {
 			return fmt.Errorf("the program %s is missing (test/netns/install-peers.sh installs it)", p)
 		}
 	}
-	return nil
+	return namespaces()
 }
+
+// namespaces tries whether a namespace can be made: root in a container often
+// may not.
+var namespaces = sync.OnceValue(func() error {
+	name := fmt.Sprintf("r64-%d-0-probe", os.Getpid())
+	if err := ip("netns", "add", name); err != nil {
+		return fmt.Errorf("network namespaces cannot be made: %w", err)
+	}
+	return removeNamespace(name)
+})
 
 // need skips the test when a lab with these programs cannot be built here.
 func need(t *testing.T, programs ...string) {
@@ -75,7 +84,7 @@ var binaries struct {
 func binary(t *testing.T, name string) string {
 	t.Helper()
 	binaries.once.Do(func() {
-		if binaries.dir, binaries.err = os.MkdirTemp("", "r64-bin-"); binaries.err != nil {
+		if binaries.dir, binaries.err = tempDir("bin"); binaries.err != nil {
 			return
 		}
 		// One test runs the program as another user.
@@ -94,25 +103,48 @@ func binary(t *testing.T, name string) string {
 	return filepath.Join(binaries.dir, name)
 }
 
-var ours = regexp.MustCompile(`^r64-(\d+)-\d+-[a-z]+$`)
+// ours are the names of namespaces and temporary folders, with the process id of
+// the test that made them.
+var ours = regexp.MustCompile(`^r64-(\d+)-\d+-[a-z0-9]+$`)
 
-// sweep removes the namespaces of tests whose process is gone, and ends what
-// still runs in them.
-func sweep() {
-	entries, err := os.ReadDir("/run/netns")
+// tempDir makes a folder of such a name.
+func tempDir(role string) (string, error) {
+	return os.MkdirTemp("", fmt.Sprintf("r64-%d-*-%s", os.Getpid(), role))
+}
+
+// leftovers lists what in dir belongs to tests whose process is gone.
+func leftovers(dir string) []string {
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(os.Stderr, "look for namespaces of dead tests:", err)
+		fmt.Fprintln(os.Stderr, "look for what dead tests left:", err)
 	}
+	var names []string
 	for _, e := range entries {
-		m := ours.FindStringSubmatch(e.Name())
-		if m == nil {
-			continue
+		if m := ours.FindStringSubmatch(e.Name()); m != nil && m[1] != strconv.Itoa(os.Getpid()) && dead(m[1]) {
+			names = append(names, e.Name())
 		}
-		if _, err := os.Stat("/proc/" + m[1]); err == nil && m[1] != strconv.Itoa(os.Getpid()) {
-			continue
+	}
+	return names
+}
+
+// dead tells whether a process is gone; one that nobody has waited for is.
+func dead(pid string) bool {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	_, after, _ := strings.Cut(string(b), ") ")
+	return err != nil || strings.HasPrefix(after, "Z")
+}
+
+// sweep removes the namespaces and folders of tests whose process is gone, and
+// ends what still runs in the namespaces.
+func sweep() {
+	for _, name := range leftovers("/run/netns") {
+		fmt.Fprintln(os.Stderr, "removing the namespace of a dead test:", name)
+		if err := removeNamespace(name); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 		}
-		fmt.Fprintln(os.Stderr, "removing the namespace of a dead test:", e.Name())
-		if err := removeNamespace(e.Name()); err != nil {
+	}
+	for _, name := range leftovers(os.TempDir()) {
+		if err := os.RemoveAll(filepath.Join(os.TempDir(), name)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
@@ -137,14 +169,14 @@ func removeNamespace(name string) error {
 
 func TestSweepKnowsItsOwnNames(t *testing.T) {
 	for name, want := range map[string]bool{
-		"r64-17-1-client": true, "r64-17-12-router": true,
+		"r64-17-1-client": true, "r64-17-12-router": true, "r64-17-1234567-bin": true,
 		"r64demo-17-client": false, "client": false, "r64-x-1-client": false, "my-r64-17-1-client": false,
 	} {
 		if got := ours.MatchString(name); got != want {
 			t.Errorf("%s: is a test's: %v, want %v", name, got, want)
 		}
 	}
-	if slices.Contains(ours.FindStringSubmatch("r64-17-1-client"), "17") == false {
-		t.Error("the process id is not found in the name")
+	if got := ours.FindStringSubmatch("r64-17-1-client")[1]; got != "17" {
+		t.Errorf("process id in the name: %q, want 17", got)
 	}
 }

@@ -97,7 +97,7 @@ func (s *space) sysctls() map[string]string {
 			values[path] += value + "\n"
 		}
 	}
-	for _, known := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/eth0/accept_ra", "ipv4/conf/all/rp_filter"} {
+	for _, known := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/lo/accept_ra", "ipv4/conf/all/rp_filter"} {
 		if values["/proc/sys/net/"+known] == "" {
 			s.l.t.Fatalf("%s was not read; got %d values", known, len(values))
 		}
