@@ -28,7 +28,7 @@ type PermissionError struct {
 }
 
 func (e *PermissionError) Error() string {
-	return fmt.Sprintf("%s: not permitted, %s is missing: %v", e.Doing, e.Need, e.Err)
+	return fmt.Sprintf("%s: not permitted without %s: %v", e.Doing, e.Need, e.Err)
 }
 
 func (e *PermissionError) Unwrap() error { return e.Err }

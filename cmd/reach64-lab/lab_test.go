@@ -299,7 +299,7 @@ func TestKernelClient(t *testing.T) {
 	l.start("s", "server")
 	control := filepath.Join(t.TempDir(), "s")
 	stop := l.start("r", "lab", "router", "--link", "lan", "--control", control, "--ra-interval", "1s")
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(15 * time.Second); ; <-time.After(50 * time.Millisecond) {
 		addrs := l.ip("-n " + l.name + "c -6 addr show dev eth0 scope global -tentative")
 		routes := l.ip("-n " + l.name + "c -6 route show default")
 		if strings.Contains(addrs, "2001:db8:1:") && strings.Contains(routes, "via fe80::5eff:fe00:6401 dev eth0 proto ra") {
@@ -335,7 +335,7 @@ func TestKernelClient(t *testing.T) {
 		t.Errorf("the lab ended with %v, want exit code 0 on SIGTERM", err)
 	}
 	// Its last advertisement took the route away.
-	for end := time.Now().Add(5 * time.Second); l.ip("-n "+l.name+"c -6 route show default") != ""; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); l.ip("-n "+l.name+"c -6 route show default") != ""; <-time.After(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the default route is still there")
 		}

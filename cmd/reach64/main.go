@@ -70,6 +70,13 @@ func rootCommand() *cobra.Command {
 			"12 inconclusive, 13 stood down or conflict, 130 interrupted.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &exit{status.ExitUsage, fmt.Errorf("there is no verb %q; see reach64 --help", args[0])}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exit{status.ExitUsage, fmt.Errorf("%w; see reach64 %s --help", err, c.Name())}

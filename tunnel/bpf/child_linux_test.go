@@ -96,7 +96,7 @@ func TestCheckNamesTheCapability(t *testing.T) {
 		if got.Works != c.want.Works || got.Need != c.want.Need {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
 		}
-		if c.want.Need != "" && (!strings.Contains(got.Text, c.want.Need+" is missing") || strings.Contains(got.Text, "MEMLOCK")) {
+		if c.want.Need != "" && (!strings.Contains(got.Text, "without "+c.want.Need) || strings.Contains(got.Text, "MEMLOCK")) {
 			t.Errorf("%s: text %q, want it to name what is missing and no memory limit", c.name, got.Text)
 		}
 	}
