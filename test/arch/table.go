@@ -109,7 +109,7 @@ const MaxLines = 400
 var Sleeps = map[string]int{
 	"platform/tun/tun_linux_test.go": 1, // lets goroutines get into the poller; either order passes
 	"test/vnet/helpers_test.go":      1, // polls a netstack, which runs on real time
-	"test/vnet/router_test.go":       1, // two intervals of a netstack, which runs on real time
+	"test/vnet/nat64_test.go":        1, // two intervals of a netstack, which runs on real time
 	"tunnel/bpf/child_linux_test.go": 1, // polls the kernel, which closes a dead process's files in its own time
 	"tunnel/bpf/lab_linux_test.go":   1, // polls the kernel
 }

@@ -125,7 +125,10 @@ func (r *Router) tcpFlow(req *tcp.ForwarderRequest) {
 	}
 	defer server.Close()
 	var wq waiter.Queue
+	shaken := make(chan struct{})
+	go r.giveUpHandshake(&wq, shaken)
 	ep, terr := req.CreateEndpoint(&wq)
+	close(shaken)
 	finish(false)
 	if terr != nil {
 		return
@@ -135,6 +138,27 @@ func (r *Router) tcpFlow(req *tcp.ForwarderRequest) {
 	ep.SocketOptions().SetKeepAlive(true)
 	r.count.tcp.Add(1)
 	r.splice(gonet.NewTCPConn(&wq, ep), ep, server)
+}
+
+// giveUpHandshake lets a handshake with a client that has gone fail when the
+// router ends; by itself gVisor would wait for minutes. It notifies until the
+// handshake is over, since the one who waits may not wait yet.
+func (r *Router) giveUpHandshake(wq *waiter.Queue, over <-chan struct{}) {
+	select {
+	case <-over:
+		return
+	case <-r.ctx.Done():
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		wq.Notify(waiter.WritableEvents)
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // splice copies both ways until both ended. An end of stream is passed on to
