@@ -72,8 +72,10 @@ func (v Server) result(now time.Time) string {
 
 func verdict(reachable *bool, reason string) string {
 	switch {
-	case reachable == nil:
+	case reachable == nil && reason == "not-yet-probed":
 		return "not probed yet"
+	case reachable == nil:
+		return "not probed (" + reason + ")"
 	case *reachable:
 		return "reachable"
 	}
