@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
-	"time"
 )
 
 // client opens connections and counts what is done. Its methods may be called
@@ -56,7 +55,8 @@ func (cl *client) session(ctx context.Context, use func(*conn) error) error {
 	if cfg.ServerName == "" {
 		cfg.ServerName = ap.Addr().String()
 	}
-	secure := tls.Client(raw, cfg)
+	below := newWholesale(raw)
+	secure := tls.Client(below, cfg)
 	hello, cancel := context.WithTimeout(ctx, idleTime)
 	defer cancel()
 	if err := secure.HandshakeContext(hello); err != nil {
@@ -65,9 +65,7 @@ func (cl *client) session(ctx context.Context, use func(*conn) error) error {
 	if err := use(newConn(secure)); err != nil {
 		return err
 	}
-	// Tell the server that nothing is missing. It may be gone already.
-	_ = secure.SetDeadline(time.Now().Add(time.Second))
-	_ = secure.CloseWrite()
+	finish(secure, below)
 	return nil
 }
 

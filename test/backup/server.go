@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 )
 
 // Serve keeps chunks in the folder dir for the clients of a listener until ctx
@@ -39,13 +38,13 @@ func Serve(ctx context.Context, l net.Listener, cfg *tls.Config, dir string) err
 		clients.Go(func() {
 			defer raw.Close()
 			defer context.AfterFunc(ctx, func() { raw.Close() })()
-			secure := tls.Server(raw, cfg)
+			below := newWholesale(raw)
+			secure := tls.Server(below, cfg)
 			hello, cancel := context.WithTimeout(ctx, idleTime)
 			defer cancel()
 			if secure.HandshakeContext(hello) == nil {
 				s.serve(newConn(secure))
-				_ = secure.SetDeadline(time.Now().Add(time.Second))
-				_ = secure.Close() // sends the alert that nothing is missing
+				finish(secure, below)
 			}
 		})
 	}

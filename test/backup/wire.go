@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -112,6 +113,37 @@ func readHeader(r io.Reader) (kind byte, n int, err error) {
 		return 0, 0, fmt.Errorf("read message: kind %c has %d bytes, at most %d", head[0], size, limit)
 	}
 	return head[0], int(size), nil
+}
+
+// wholesale gathers what TLS reads and writes in records of 16 KiB, so that the
+// socket is used a few times for each chunk. What was written goes out when the
+// buffer is full, before a read, and with Flush. One goroutine uses it.
+type wholesale struct {
+	net.Conn
+	r *bufio.Reader
+	w *bufio.Writer
+}
+
+func newWholesale(c net.Conn) *wholesale {
+	const size = 128 << 10 // bytes
+	return &wholesale{c, bufio.NewReaderSize(c, size), bufio.NewWriterSize(c, size)}
+}
+
+func (b *wholesale) Write(p []byte) (int, error) { return b.w.Write(p) }
+func (b *wholesale) Flush() error                { return b.w.Flush() }
+
+func (b *wholesale) Read(p []byte) (int, error) {
+	if err := b.w.Flush(); err != nil {
+		return 0, err
+	}
+	return b.r.Read(p)
+}
+
+// finish tells the other side that nothing is missing. It may be gone already.
+func finish(c *tls.Conn, below *wholesale) {
+	_ = c.CloseWrite()
+	_ = below.SetDeadline(time.Now().Add(time.Second)) // CloseWrite ended the one for writes
+	_ = below.Flush()
 }
 
 // unexpected tells the end inside a message from the one between messages.
