@@ -151,7 +151,8 @@ func (p *process) waitFor(text string) {
 }
 
 // end sends a signal and waits for the end, at most limit; then the program is
-// killed, which is an error. It returns the exit code, -1 for a signal.
+// killed, which is an error. It returns the exit code, -1 for a signal. A Go
+// program first gets a chance to write down what its goroutines wait for.
 func (p *process) end(sig os.Signal, limit time.Duration) (int, error) {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return -1, fmt.Errorf("signal %s: %w", p.name, err)
@@ -160,6 +161,11 @@ func (p *process) end(sig os.Signal, limit time.Duration) (int, error) {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode(), nil
 	case <-time.After(limit):
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT) // whoever ignores it is killed
+	select {
+	case <-p.done:
+	case <-time.After(time.Second):
 	}
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return -1, fmt.Errorf("kill %s: %w", p.name, err)
