@@ -1,10 +1,12 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +41,31 @@ func TestPeersAlone(t *testing.T) {
 				t.Error(err, out)
 			}
 			l.fails()
+			l.routerStays()
 		})
+	}
+}
+
+// routerStays checks that the client's kernel keeps its default route when it
+// asks whether the router is still there. A neighbour advertisement without the
+// router flag takes the route away (RFC 4861 section 7.2.5), some seconds or minutes after the
+// start when nobody looks.
+func (l *lab) routerStays() {
+	l.t.Helper()
+	gateway := regexp.MustCompile(`via (fe80\S+)`).FindStringSubmatch(l.client.must("ip", "-6", "route", "show", "default"))
+	if gateway == nil {
+		l.t.Fatal("no gateway in the default route")
+	}
+	l.client.ip("neigh change " + gateway[1] + " dev eth0 router nud probe")
+	eventually(l.t, 10*time.Second, "the router answers a probe", func() error {
+		out, err := l.client.try(time.Second, "ip", "neigh", "show", gateway[1])
+		if err == nil && !strings.Contains(out, "REACHABLE") {
+			err = errors.New(out)
+		}
+		return err
+	})
+	if out := l.client.must("ip", "-6", "route", "show", "default"); !strings.Contains(out, gateway[1]) {
+		l.t.Errorf("the default route is gone; the router's neighbour advertisement has no router flag: %q", out)
 	}
 }
 
