@@ -24,7 +24,9 @@ func oracleTo6(t testing.TB, c Config, pkt []byte) []byte {
 	}
 	ip6 := &layers.IPv6{Version: 6, TrafficClass: ip4.TOS, HopLimit: ip4.TTL - 1, NextHeader: ip4.Protocol,
 		SrcIP: c.CLAT6.AsSlice(), DstIP: embed(c.Prefix, ip4.DstIP)}
-	if echo, ok := in.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
+	// gopacket looks into tunnels, so that only the IP header says what follows it.
+	if ip4.Protocol == layers.IPProtocolICMPv4 {
+		echo := in.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
 		ip6.NextHeader = layers.IPProtocolICMPv6
 		typ := uint8(layers.ICMPv6TypeEchoRequest)
 		if echo.TypeCode.Type() == layers.ICMPv4TypeEchoReply {
@@ -33,7 +35,7 @@ func oracleTo6(t testing.TB, c Config, pkt []byte) []byte {
 		six := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 		return serialize(t, ip6, six, &layers.ICMPv6Echo{Identifier: echo.Id, SeqNumber: echo.Seq}, gopacket.Payload(echo.Payload))
 	}
-	return serialize(t, append([]gopacket.SerializableLayer{ip6}, transport(in)...)...)
+	return serialize(t, append([]gopacket.SerializableLayer{ip6}, transport(in, ip4.Protocol)...)...)
 }
 
 // oracleTo4 returns the IPv4 packet for an IPv6 one, with Identification 0.
@@ -48,7 +50,8 @@ func oracleTo4(t testing.TB, c Config, pkt []byte) []byte {
 	if len(pkt)-20 > 1260 {
 		ip4.Flags = layers.IPv4DontFragment
 	}
-	if icmp, ok := in.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok {
+	if ip6.NextHeader == layers.IPProtocolICMPv6 {
+		icmp := in.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
 		ip4.Protocol = layers.IPProtocolICMPv4
 		typ := uint8(layers.ICMPv4TypeEchoRequest)
 		if icmp.TypeCode.Type() == layers.ICMPv6TypeEchoReply {
@@ -58,12 +61,13 @@ func oracleTo4(t testing.TB, c Config, pkt []byte) []byte {
 		return serialize(t, ip4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, 0), Id: echo.Identifier, Seq: echo.SeqNumber},
 			gopacket.Payload(echo.Payload))
 	}
-	return serialize(t, append([]gopacket.SerializableLayer{ip4}, transport(in)...)...)
+	return serialize(t, append([]gopacket.SerializableLayer{ip4}, transport(in, ip6.NextHeader)...)...)
 }
 
 // transport copies the TCP or UDP layer with its payload.
-func transport(in gopacket.Packet) []gopacket.SerializableLayer {
-	if tcp, ok := in.Layer(layers.LayerTypeTCP).(*layers.TCP); ok {
+func transport(in gopacket.Packet, proto layers.IPProtocol) []gopacket.SerializableLayer {
+	if proto == layers.IPProtocolTCP {
+		tcp := in.Layer(layers.LayerTypeTCP).(*layers.TCP)
 		_ = tcp.SetNetworkLayerForChecksum(in.NetworkLayer())
 		return []gopacket.SerializableLayer{tcp, gopacket.Payload(tcp.Payload)}
 	}
@@ -124,9 +128,10 @@ func back(t testing.TB, pkt []byte) []byte {
 	in := gopacket.NewPacket(pkt, layers.LayerTypeIPv6, gopacket.Default)
 	ip := in.Layer(layers.LayerTypeIPv6).(*layers.IPv6)
 	out := &layers.IPv6{Version: 6, TrafficClass: ip.TrafficClass, HopLimit: 55, NextHeader: ip.NextHeader, SrcIP: ip.DstIP, DstIP: ip.SrcIP}
-	if echo, ok := in.Layer(layers.LayerTypeICMPv6Echo).(*layers.ICMPv6Echo); ok {
+	if ip.NextHeader == layers.IPProtocolICMPv6 {
+		echo := in.Layer(layers.LayerTypeICMPv6Echo).(*layers.ICMPv6Echo)
 		return serialize(t, out, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeEchoReply, 0)},
 			&layers.ICMPv6Echo{Identifier: echo.Identifier, SeqNumber: echo.SeqNumber}, gopacket.Payload(echo.Payload))
 	}
-	return serialize(t, append([]gopacket.SerializableLayer{out}, transport(in)...)...)
+	return serialize(t, append([]gopacket.SerializableLayer{out}, transport(in, ip.NextHeader)...)...)
 }

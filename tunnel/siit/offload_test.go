@@ -1,0 +1,294 @@
+package siit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/reach64/reach64/tunnel/vnethdr"
+)
+
+// super makes a super-packet as a host sends it: one packet of n bytes of
+// payload with the pseudo-header's sum in the checksum field.
+func super(t testing.TB, c Config, kind string, n, gso int) (vnethdr.Header, []byte) {
+	payload := make([]byte, n)
+	for i := range payload {
+		payload[i] = byte(i * 7)
+	}
+	p := sample(t, c, kind, 2, 64, 0xc00001bb, payload)
+	h := vnethdr.Header{Flags: vnethdr.NeedsCsum, GSOType: vnethdr.GSOTCPv4, HdrLen: 40, GSOSize: uint16(gso), CsumStart: 20, CsumOffset: 16}
+	proto := uint32(protoTCP)
+	if kind == "udp" {
+		h.GSOType, h.HdrLen, h.CsumOffset, proto = vnethdr.GSOUDPL4, 28, 6, protoUDP
+	}
+	at := 20 + int(h.CsumOffset)
+	binary.BigEndian.PutUint16(p[at:], fold(sum(p[12:20])+proto+uint32(len(p)-20)))
+	return h, p
+}
+
+// cut does in the test what segmentation offload does: it cuts a super-packet of
+// either family into segments with complete checksums.
+func cut(h vnethdr.Header, p []byte) (out [][]byte) {
+	ip := 20
+	if p[0]>>4 == 6 {
+		ip = 40
+	}
+	proto, l4 := uint8(protoUDP), 8
+	if kind := h.GSOType &^ vnethdr.GSOECN; kind == vnethdr.GSOTCPv4 || kind == vnethdr.GSOTCPv6 {
+		proto, l4 = protoTCP, int(p[ip+12]>>4)*4
+	}
+	head, rest := p[:ip+l4], p[ip+l4:]
+	for off := 0; off < len(rest); off += int(h.GSOSize) {
+		body := rest[off:min(off+int(h.GSOSize), len(rest))]
+		s := append(bytes.Clone(head), body...)
+		last := off+len(body) == len(rest)
+		if proto == protoTCP {
+			binary.BigEndian.PutUint32(s[ip+4:], binary.BigEndian.Uint32(s[ip+4:])+uint32(off))
+			if !last {
+				s[ip+13] &^= 0x09 // FIN, PSH
+			}
+		} else {
+			binary.BigEndian.PutUint16(s[ip+4:], uint16(8+len(body)))
+		}
+		finish(s, ip, proto)
+		out = append(out, s)
+	}
+	return out
+}
+
+// finish writes the lengths and checksums of one segment.
+func finish(s []byte, ip int, proto uint8) {
+	at := ip + checkField(proto)
+	clear(s[at : at+2])
+	var pseudo uint32
+	if ip == 20 {
+		binary.BigEndian.PutUint16(s[2:], uint16(len(s)))
+		clear(s[4:6])
+		clear(s[10:12])
+		binary.BigEndian.PutUint16(s[10:], ^fold(sum(s[:20])))
+		pseudo = sum(s[12:20]) + uint32(proto) + uint32(len(s)-20)
+	} else {
+		binary.BigEndian.PutUint16(s[4:], uint16(len(s)-40))
+		pseudo = pseudo6(s[8:40], len(s)-40, proto)
+	}
+	check := ^fold(pseudo + sum(s[ip:]))
+	if check == 0 && proto == protoUDP {
+		check = 0xffff
+	}
+	binary.BigEndian.PutUint16(s[at:], check)
+}
+
+// A super-packet translated whole and then cut is what its segments are when
+// translated one by one (SIIT-86, SIIT-87, SIIT-90), both ways.
+func TestSuperPacketIsItsSegments(t *testing.T) {
+	for _, c := range oracleConfigs() {
+		c.MTU6, c.MTU4 = 1500, 1480
+		for _, kind := range []string{"tcp", "udp"} {
+			for _, n := range []int{1440, 1441, 4284, 60000} {
+				t.Run(fmt.Sprintf("%s %d bytes, neutral %v", kind, n, translator(t, c).Neutral()), func(t *testing.T) {
+					tr, b := translator(t, c), NewBatch()
+					h, p := super(t, c, kind, n, 1400)
+					if v := tr.To6(b, h, p); v != OK {
+						t.Fatal(v)
+					}
+					h6, p6 := b.Packets()[0].Hdr, only(t, b)
+					alike(t, tr, tr.To6, cut(h, p), cut(h6, p6))
+					// Back: the same super-packet with source and destination exchanged.
+					back := bytes.Clone(p6)
+					copy(back[8:24], p6[24:40])
+					copy(back[24:40], p6[8:24])
+					b.Reset()
+					if v := tr.To4(b, h6, back); v != OK {
+						t.Fatal(v)
+					}
+					alike(t, tr, tr.To4, cut(h6, back), cut(b.Packets()[0].Hdr, only(t, b)))
+				})
+			}
+		}
+	}
+}
+
+// alike translates each of in and compares with want.
+func alike(t *testing.T, tr *Translator, way func(*Batch, vnethdr.Header, []byte) Verdict, in, want [][]byte) {
+	t.Helper()
+	if len(in) != len(want) {
+		t.Fatalf("%d segments became %d", len(in), len(want))
+	}
+	b := NewBatch()
+	for i := range in {
+		b.Reset()
+		if v := way(b, vnethdr.Header{}, in[i]); v != OK {
+			t.Fatalf("segment %d: %v", i, v)
+		}
+		got := only(t, b)
+		if got[0]>>4 == 4 {
+			got, want[i] = forget(got), forget(want[i])
+			// DF goes by the size of the segment; offload takes it from the first one.
+			got[6], want[i][6] = 0, 0
+		}
+		if !bytes.Equal(got, want[i]) {
+			t.Fatalf("segment %d:\n% x\nwant\n% x", i, got[:60], want[i][:60])
+		}
+	}
+}
+
+func TestOffloadThatDoesNotFitIsDropped(t *testing.T) {
+	c := oracleConfigs()[0]
+	c.MTU6, c.MTU4 = 1500, 1480
+	tests := map[string]struct {
+		kind   string
+		change func(*vnethdr.Header)
+		want   Verdict
+	}{
+		"as it should be": {"tcp", func(*vnethdr.Header) {}, OK},
+		"ECN is kept":     {"tcp", func(h *vnethdr.Header) { h.GSOType |= vnethdr.GSOECN }, OK},
+		"SIIT-88 super-packet, complete checksum": {"tcp", func(h *vnethdr.Header) { h.Flags = 0 }, Offload},
+		"the other family's type":                 {"tcp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOTCPv6 }, Offload},
+		"UDP's type on TCP":                       {"tcp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOUDPL4 }, Offload},
+		"SIIT-85 UFO is not offered":              {"udp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOUDP }, Offload},
+		"SIIT-92 ECN alone":                       {"tcp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOECN }, Offload},
+		"segments of no size":                     {"tcp", func(h *vnethdr.Header) { h.GSOSize = 0 }, Offload},
+		"checksum begins elsewhere":               {"tcp", func(h *vnethdr.Header) { h.CsumStart = 24 }, Offload},
+		"checksum stands elsewhere":               {"tcp", func(h *vnethdr.Header) { h.CsumOffset = 6 }, Offload},
+		"SIIT-90 segments too large":              {"tcp", func(h *vnethdr.Header) { h.GSOSize = 1441 }, AnsweredTooBig},
+		"segments just fit":                       {"tcp", func(h *vnethdr.Header) { h.GSOSize = 1440 }, OK},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, p := super(t, c, tt.kind, 4000, 1400)
+			tt.change(&h)
+			b := NewBatch()
+			if v := translator(t, c).To6(b, h, p); v != tt.want {
+				t.Fatalf("verdict %v, want %v", v, tt.want)
+			}
+			if tt.want == OK && b.Packets()[0].Hdr.GSOType&vnethdr.GSOECN != h.GSOType&vnethdr.GSOECN {
+				t.Error("the ECN bit was lost")
+			}
+		})
+	}
+}
+
+// A wrong checksum leaves as wrong as it came (SIIT-36); one that is left to
+// offload is never made a complete one (SIIT-87).
+func TestChecksumsAreNotRepaired(t *testing.T) {
+	for _, c := range oracleConfigs() {
+		in := sample(t, c, "tcp", 0, 64, 1, []byte("hello"))
+		in[36] ^= 0x55
+		b := NewBatch()
+		if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != OK {
+			t.Fatal(v)
+		}
+		p := only(t, b)
+		if fold(pseudo6(p[8:40], len(p)-40, protoTCP)+sum(p[40:])) == 0xffff {
+			t.Error("a wrong checksum came out right")
+		}
+		h, in := super(t, c, "tcp", 100, 1400)
+		h.GSOType, h.GSOSize = vnethdr.GSONone, 0
+		b.Reset()
+		if v := translator(t, c).To6(b, h, in); v != OK {
+			t.Fatal(v)
+		}
+		p = only(t, b)
+		if got, want := binary.BigEndian.Uint16(p[56:]), fold(pseudo6(p[8:40], len(p)-40, protoTCP)); got != want {
+			t.Errorf("partial checksum = %04x, want %04x", got, want)
+		}
+	}
+}
+
+// A checksum that the host left to offload is completed for echo, whose message
+// changes.
+func TestPartialEchoIsCompleted(t *testing.T) {
+	c := oracleConfigs()[0]
+	in := sample(t, c, "icmp", 0, 64, 0xabcd0001, []byte("ping"))
+	clear(in[22:24])
+	b := NewBatch()
+	h := vnethdr.Header{Flags: vnethdr.NeedsCsum, CsumStart: 20, CsumOffset: 2}
+	if v := translator(t, c).To6(b, h, in); v != OK {
+		t.Fatal(v)
+	}
+	p := only(t, b)
+	if fold(pseudo6(p[8:40], len(p)-40, protoICMPv6)+sum(p[40:])) != 0xffff || b.Packets()[0].Hdr.Flags != 0 {
+		t.Errorf("checksum or flags wrong: %+v", b.Packets()[0].Hdr)
+	}
+}
+
+func TestNothingIsAllocated(t *testing.T) {
+	c := oracleConfigs()[0]
+	c.MTU6, c.MTU4 = 1500, 1480
+	tr, b := translator(t, c), NewBatch()
+	four := map[string][]byte{"tcp": sample(t, c, "tcp", 0, 64, 1, make([]byte, 1400)), "udp": sample(t, c, "udp", 0, 64, 1, make([]byte, 100)),
+		"icmp": sample(t, c, "icmp", 0, 64, 1, make([]byte, 56)), "too big": sample(t, c, "udp", 0, 64, 1, make([]byte, 1453))}
+	packets := map[string][]byte{}
+	for name, p := range four {
+		packets["4to6 "+name] = p
+		packets["6to4 "+name] = back(t, oracleTo6(t, c, p))
+	}
+	packets["6to4 error"] = error6(c, router, 2, 0, 1400, oracleTo6(t, c, four["tcp"]))
+	for name, p := range packets {
+		if n := testing.AllocsPerRun(100, func() { b.Reset(); tr.Translate(b, vnethdr.Header{}, p) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func TestManyWorkersShareATranslator(t *testing.T) {
+	c := oracleConfigs()[0]
+	tr, in := translator(t, c), sample(t, c, "tcp", 0, 64, 1, []byte("hello"))
+	want := oracleTo6(t, c, in)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			b := NewBatch()
+			for range 1000 {
+				b.Reset()
+				if v := tr.To6(b, vnethdr.Header{}, in); v != OK || !bytes.Equal(whole(b.Packets()[0]), want) {
+					t.Errorf("verdict %v", v)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkTranslate(b *testing.B) {
+	c := oracleConfigs()[0]
+	c.MTU6, c.MTU4 = 1500, 1480
+	tr, out := translator(b, c), NewBatch()
+	h64, p64 := super(b, c, "tcp", 64000, 1400)
+	for _, n := range []int{64, 1400, 64000} {
+		h, four := vnethdr.Header{}, []byte(nil)
+		if n > 1400 {
+			h, four = h64, p64
+		} else {
+			four = sample(b, c, "tcp", 0, 64, 1, make([]byte, n))
+		}
+		b.Run(fmt.Sprintf("4to6/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				out.Reset()
+				tr.To6(out, h, four)
+			}
+		})
+		out.Reset()
+		tr.To6(out, h, four)
+		h6, six := out.Packets()[0].Hdr, whole(out.Packets()[0])
+		copy(six[8:24], six[24:40])
+		copy(six[24:40], c.CLAT6.AsSlice())
+		b.Run(fmt.Sprintf("6to4/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				out.Reset()
+				tr.To4(out, h6, six)
+			}
+		})
+		dst := make([]byte, n)
+		b.Run(fmt.Sprintf("memmove/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				copy(dst, four)
+			}
+		})
+	}
+}
