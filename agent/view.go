@@ -32,26 +32,30 @@ type shown struct {
 // timing measures the way from the first sign of a network to the first
 // handshake through the CLAT.
 type timing struct {
-	epoch    uint64
-	uplink   int
-	seen     time.Time     // when the network's first router or prefix was seen
+	seen     time.Time     // when the network's router was first seen
 	ready    time.Duration // to the first handshake through the CLAT
 	answered bool
 }
+
+// sameStart is how long before the CLAT was wanted a router may have been seen
+// for both to belong to one start: a prefix that comes later starts anew.
+const sameStart = 5 * time.Second
 
 // follow updates the measurement.
 func (t *timing) follow(now time.Time, out reach.Out, r discover.Report, results map[probeKey]probe.Result) {
 	if out.Intent.CLAT == (reach.CLAT{}) {
 		*t = timing{}
+		return
 	}
 	if t.seen.IsZero() {
+		t.seen = now
 		for _, router := range r.Routers {
-			if router.Link == out.Uplink && (t.seen.IsZero() || router.FirstSeen.Before(t.seen)) {
+			if router.Link == out.Uplink && router.FirstSeen.Before(t.seen) && now.Sub(router.FirstSeen) < sameStart {
 				t.seen = router.FirstSeen
 			}
 		}
 	}
-	if t.answered || t.seen.IsZero() {
+	if t.answered {
 		return
 	}
 	for k, res := range results {

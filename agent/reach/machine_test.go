@@ -14,7 +14,6 @@ var (
 	prefixA = nat64.MustParse("2001:db8:64:ff9b::/96")
 	prefixB = nat64.MustParse("64:ff9b::/96")
 	server4 = netip.MustParseAddr("198.51.100.10")
-	server6 = netip.MustParseAddr("2001:db8:77::10")
 )
 
 // world is a builder of test worlds, in the words of the tables below.

@@ -98,7 +98,6 @@ type Source struct {
 // Times measures the way from a new network to a server that answers.
 type Times struct {
 	RAToHandshake *float64 `json:"ra_to_handshake"` // seconds, last time the path came up
-	LinkToRA      *float64 `json:"link_to_ra"`
 }
 
 // Ptr returns a pointer to v, or nil for the zero value: unknown is null.
