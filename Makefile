@@ -83,9 +83,9 @@ lab: build ## a shell inside the lab network
 	@bin/reach64-lab shell
 
 .PHONY: bench
-bench: build ## measure: Go benchmarks, then throughput in the lab
+bench: build ## measure: Go benchmarks, then the service in the lab (as root)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
-	@bin/reach64-lab bench
+	go test -count=1 -v -run 'TestThroughputBesideNative|TestIdleFootprint|TestTimeFromRAToHandshake' ./test/netns
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
