@@ -38,7 +38,8 @@ const (
 // What the router does comes from the peers in peers_test.go.
 type lab struct {
 	t                      *testing.T
-	dir                    string // artifacts/TEST: logs and captures
+	dir                    string // logs and captures
+	kept                   string // artifacts/TEST: where they go if the test fails
 	tmp                    string // configuration, keys, sockets; goes in any case
 	env                    []string
 	server4                netip.Addr
@@ -83,8 +84,10 @@ func bareLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, dir: filepath.Join(root, "artifacts", strings.NewReplacer("/", "-", " ", "_").Replace(t.Name()))}
-	if err := os.RemoveAll(l.dir); err != nil {
+	l := &lab{t: t, kept: filepath.Join(root, "artifacts", strings.NewReplacer("/", "-", " ", "_").Replace(t.Name()))}
+	// Two runs of the same test may be under way, so the name is unique till the end.
+	l.dir = filepath.Join(root, "artifacts", fmt.Sprintf("r64-%d-%d-run", os.Getpid(), labs.Add(1)))
+	if err := os.RemoveAll(l.kept); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
@@ -96,7 +99,6 @@ func bareLab(t *testing.T) *lab {
 	}
 	l.env = []string{"REACH64_STATE_DIR=" + l.file("state"), "REACH64_RUN_DIR=" + l.file("run"),
 		"HOME=" + l.tmp, "XDG_CONFIG_HOME=" + l.file("xdg"), "XDG_CACHE_HOME=" + l.file("xdg"), "LC_ALL=C"}
-	labs.Add(1)
 	t.Cleanup(l.close)
 	return l
 }
@@ -227,7 +229,11 @@ func (l *lab) close() {
 		os.RemoveAll(l.dir)
 		return
 	}
-	l.t.Logf("what the lab saw is in %s", l.dir)
+	if err := os.Rename(l.dir, l.kept); err != nil {
+		l.t.Logf("keep what the lab saw: %v", err)
+		l.kept = l.dir
+	}
+	l.t.Logf("what the lab saw is in %s", l.kept)
 }
 
 // keep writes down the state of all namespaces and services.

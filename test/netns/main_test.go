@@ -143,9 +143,11 @@ func sweep() {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
-	for _, name := range leftovers(os.TempDir()) {
-		if err := os.RemoveAll(filepath.Join(os.TempDir(), name)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+	for _, dir := range []string{os.TempDir(), "../../artifacts"} {
+		for _, name := range leftovers(dir) {
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
 		}
 	}
 }
