@@ -53,6 +53,7 @@ type Agent struct {
 	epoch   uint64
 	usable  bool // the uplink had a usable IPv6 address at the last decision
 	running *instance
+	gone    reach.Own // of the last instance: a snapshot may still show what was its
 	failed  reach.Failure
 	retryAt time.Time
 	timing  timing

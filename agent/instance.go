@@ -261,6 +261,7 @@ func (a *Agent) shut(ctx context.Context, have netstate.Snapshot) {
 	}
 	a.log.WithField("device", a.running.devName).Info("CLAT taken down")
 	a.close(ctx, have, a.running)
+	a.gone = reach.Own{Device: a.running.dev.Index(), Addr6: a.running.addr6}
 	a.running = nil
 }
 

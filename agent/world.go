@@ -18,7 +18,7 @@ const maxLinks = 8
 
 // world gathers what the decision depends on.
 func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) reach.World {
-	w := reach.World{Net: snap, Failed: a.failed, Epoch: r.Epoch}
+	w := reach.World{Net: snap, Own: a.gone, Failed: a.failed, Epoch: r.Epoch}
 	if in := a.running; in != nil {
 		w.Own = reach.Own{Device: in.dev.Index(), Addr6: in.addr6, Ready: in.ready}
 	}

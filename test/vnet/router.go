@@ -164,6 +164,11 @@ func (r *Router) plug() error {
 	if err := r.stack.JoinGroup(ipv6.ProtocolNumber, nic, toAddr(allRouters)); err != nil {
 		return fmt.Errorf("join %v: %s", allRouters, err)
 	}
+	// The Router flag of its neighbour advertisements: without it hosts drop it as
+	// their default router (RFC 4861 section 7.2.5).
+	if _, err := r.stack.SetNICForwarding(nic, ipv6.ProtocolNumber, true); err != nil {
+		return fmt.Errorf("set forwarding: %s", err)
+	}
 	if err := r.stack.SetPromiscuousMode(nic, true); err != nil {
 		return fmt.Errorf("set promiscuous mode: %s", err)
 	}
