@@ -136,10 +136,8 @@ func (in *instance) state() netcfg.Want {
 // translator returns a translator for the instance with these routes.
 func (a *Agent) translator(in *instance, routes []netip.Prefix) (*siit.Translator, error) {
 	var always []netip.Addr
-	for _, r := range routes {
-		if r.Bits() == 32 && r != dummy {
-			always = append(always, r.Addr())
-		}
+	for _, s := range a.conf.Servers {
+		always = append(always, a.ipv4(s)...)
 	}
 	tr, err := siit.New(siit.Config{
 		Prefix: in.want.Prefix, CLAT4: in.want.IPv4, CLAT6: in.addr6,

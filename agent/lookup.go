@@ -11,7 +11,9 @@ import (
 	"github.com/miekg/dns"
 	"github.com/sirupsen/logrus"
 
+	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/dnsq"
+	"github.com/reach64/reach64/resolver/nat64"
 )
 
 // Bounds of the wait before a name is asked for again.
@@ -184,7 +186,7 @@ func ask(ctx context.Context, c *dnsq.Client, server netip.Addr, name string, qt
 		ttl = min(ttl, time.Duration(rr.Header().Ttl)*time.Second)
 		switch r := rr.(type) {
 		case *dns.A:
-			if a, ok := netip.AddrFromSlice(r.A.To4()); ok {
+			if a, ok := netip.AddrFromSlice(r.A.To4()); ok && isServer4(a) {
 				out = append(out, a)
 			}
 		case *dns.AAAA:
@@ -194,4 +196,11 @@ func ask(ctx context.Context, c *dnsq.Client, server netip.Addr, name string, qt
 		}
 	}
 	return out, ttl, nil
+}
+
+// isServer4 refuses addresses that no server can have: whoever answers for a
+// name must not be able to draw loopback, link-local or multicast traffic, or
+// that of a CLAT, into ours.
+func isServer4(a netip.Addr) bool {
+	return nat64.NonGlobalAlways.Allows(nat64.WellKnown(), a) && !netstate.Continuity.Contains(a)
 }

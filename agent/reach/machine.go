@@ -292,6 +292,8 @@ func route(class Class, clat CLAT, why Reason, detail string, w World) (Path, Re
 	switch {
 	case class == ClassV4Only || class == ClassDualStack:
 		return PathNative, why, detail
+	case class == ClassNativeCLAT && anyProbed(w, PathNative):
+		return PathNative, why, detail
 	case class == ClassNativeCLAT:
 		return PathNone, why, detail
 	case class == ClassV6OnlyNativeServer:

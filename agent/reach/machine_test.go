@@ -104,6 +104,7 @@ func TestVerdicts(t *testing.T) {
 		"CLAT up, server silent": {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, false), ClassV6OnlyNAT64, PathCLAT, ReasonServerSilent, true},
 		"our own default route is not native IPv4": {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true), ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
 		"another CLAT":                              {v6only().prefix(prefixA, pref64.RA).foreign(), ClassNativeCLAT, PathNone, ReasonForeignCLAT, false},
+		"another CLAT that reaches the server":      {v6only().foreign().probed(PathNative, true), ClassNativeCLAT, PathNative, ReasonForeignCLAT, false},
 		"server has IPv6, no NAT64":                 {v6only().probed(PathNative, true), ClassV6OnlyNativeServer, PathNative, ReasonNativeServer, false},
 		"server has IPv6, NAT64 too: literals work": {v6only().probed(PathNative, true).prefix(prefixA, pref64.RA), ClassV6OnlyNativeServer, PathNative, ReasonNativeServer, true},
 		"server's IPv6 address is dead":             {v6only().probed(PathNative, false).prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},

@@ -66,7 +66,12 @@ func newWorld(t *testing.T, opts vnet.Options) *World {
 // echoServer sends back what it gets, at an IPv4 address and nowhere else.
 func (w *World) echoServer(t *testing.T) {
 	t.Helper()
-	l, err := w.Internet.Listen(ServerAddr)
+	w.echoServerAt(t, ServerAddr)
+}
+
+func (w *World) echoServerAt(t *testing.T, at netip.AddrPort) {
+	t.Helper()
+	l, err := w.Internet.Listen(at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +189,46 @@ func TestServerByNameIsRouted(t *testing.T) {
 		return len(st.Servers[0].Others) == 1 && st.Servers[0].Others[0].Path == "synthesized"
 	})
 	roundTrip(t, w)
+}
+
+// The server's name has an IPv6 address of its own: the class says so, and a
+// client that knows only the IPv4 address is served all the same.
+func TestServerWithIPv6OfItsOwn(t *testing.T) {
+	six := netip.MustParseAddrPort("[2001:db8:77::10]:8443")
+	w := newWorld(t, vnet.Options{Zone: map[string][]netip.Addr{"backup.example.test": {ServerAddr.Addr(), six.Addr()}}})
+	w.echoServer(t)
+	w.echoServerAt(t, six)
+	s := start(t, w, strings.Replace(conf, "198.51.100.10", "backup.example.test", 1))
+	st := waitFor(t, s, "native", func(st status.Status) bool {
+		return st.Class == "v6-only-native-server" && st.CLAT != nil && st.CLAT.Ready && st.Exit() == status.ExitOK
+	})
+	if st.Path != "native" || st.Reason != "server-has-ipv6" || *st.Servers[0].Address != "2001:db8:77::10" {
+		t.Errorf("status = %+v, server %+v", st, st.Servers[0])
+	}
+	roundTrip(t, w)
+}
+
+func TestDefaultRouteServesAddressesThatAreNotConfigured(t *testing.T) {
+	w := newWorld(t, vnet.Options{})
+	w.echoServer(t)
+	s := start(t, w, strings.Replace(conf, "198.51.100.10", "198.51.100.99", 1)+"[path]\nscope = \"all\"\n")
+	st := waitFor(t, s, "up", func(st status.Status) bool { return st.CLAT != nil && st.CLAT.Ready })
+	if d := cmp.Diff([]string{"0.0.0.0/0"}, st.CLAT.Routes); d != "" {
+		t.Error(d)
+	}
+	roundTrip(t, w)
+}
+
+// Whoever answers for the server's name cannot draw local traffic into the CLAT.
+func TestAddressesThatNoServerHasAreNotRouted(t *testing.T) {
+	w := newWorld(t, vnet.Options{Zone: map[string][]netip.Addr{"backup.example.test": {netip.MustParseAddr("127.0.0.1"),
+		netip.MustParseAddr("169.254.1.1"), netip.MustParseAddr("192.0.0.3"), ServerAddr.Addr(), netip.MustParseAddr("224.0.0.1")}}})
+	w.echoServer(t)
+	s := start(t, w, strings.Replace(conf, "198.51.100.10", "backup.example.test", 1))
+	st := waitFor(t, s, "up", func(st status.Status) bool { return st.CLAT != nil && st.CLAT.Ready })
+	if d := cmp.Diff([]string{"198.51.100.10"}, st.CLAT.Routes); d != "" {
+		t.Error(d)
+	}
 }
 
 func TestNoNAT64IsSaidAndItComesUpByItself(t *testing.T) {

@@ -35,6 +35,7 @@ func NewWorld(opts vnet.Options) (*World, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make internet: %w", err)
 	}
+	opts.Dial6 = inet // servers may have IPv6 addresses of their own
 	w := &World{Internet: inet, group: new(errgroup.Group)}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
