@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -48,6 +49,7 @@ type Route struct {
 	Dst    netip.Prefix
 	Src    netip.Addr
 	Metric int
+	MTU    int // bytes, 0: the link's
 }
 
 // OS makes the changes. ErrExist and ErrNotExist of io/fs say that there was
@@ -94,7 +96,30 @@ func (c *Configurator) Apply(ctx context.Context, have netstate.Snapshot, want W
 			}
 		}
 	}
+	return errors.Join(append(errs, c.dropDevices(want))...)
+}
+
+// dropDevices forgets the devices that are not wanted any more: there is nothing
+// to undo about them.
+func (c *Configurator) dropDevices(want Want) error {
+	var errs []error
+	for _, d := range slices.Clone(c.applied.Devices) {
+		if !slices.ContainsFunc(want.Devices, func(w Device) bool { return w.Link == d.Link }) {
+			s := Step{Op: Remove, Device: d}
+			c.forget(s)
+			errs = append(errs, c.crossOut(s))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// crossOut takes a step's object out of the journal.
+func (c *Configurator) crossOut(s Step) error {
+	if err := c.j.Done(c.ids[s.key()]); err != nil {
+		return err
+	}
+	delete(c.ids, s.key())
+	return nil
 }
 
 // do makes one step, journalled before an addition and after a removal.
@@ -105,23 +130,26 @@ func (c *Configurator) do(have netstate.Snapshot, s Step) error {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 		c.forget(s)
-		if err := c.j.Done(c.ids[s.key()]); err != nil {
-			return err
-		}
-		delete(c.ids, s.key())
-		return nil
+		return c.crossOut(s)
 	}
-	if _, ok := c.ids[s.key()]; !ok {
+	_, ours := c.ids[s.key()]
+	if !ours {
 		id, err := c.j.Add(s.entry(have))
 		if err != nil {
 			return err
 		}
 		c.ids[s.key()] = id
 	}
-	if err := s.run(c.os); err != nil {
-		// Somebody else's address or route is not adopted: undoing would take it away.
-		_ = c.j.Done(c.ids[s.key()])
-		delete(c.ids, s.key())
+	err := s.run(c.os)
+	switch {
+	case ours && errors.Is(err, fs.ErrExist):
+		// The snapshot is older than our own addition: nothing was lost.
+	case err != nil:
+		if !ours {
+			// Somebody else's address or route is not adopted: undoing would take it away.
+			_ = c.j.Done(c.ids[s.key()])
+			delete(c.ids, s.key())
+		}
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s: somebody else has made it already: %w", s, err)
 		}

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
-	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -21,9 +21,12 @@ type system struct{}
 
 // explain gives the kernel's errors the meaning that package netcfg works with.
 func explain(doing string, err error) error {
+	var gone netlink.LinkNotFoundError // the library hides the kernel's ENODEV behind it
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &gone):
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	case errors.Is(err, unix.EPERM):
 		return &platform.PermissionError{Doing: doing, Need: "CAP_NET_ADMIN", Err: err}
 	case errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ESRCH), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOENT):
@@ -57,7 +60,7 @@ func toAddr(a Addr) *netlink.Addr {
 	if a.Deprecated {
 		// Valid for ever, preferred not at all: never chosen as a source (RFC 6724 rule 3).
 		out.Flags = unix.IFA_F_NOPREFIXROUTE
-		out.ValidLft, out.PreferedLft = int(^uint32(0)), 0
+		out.ValidLft, out.PreferedLft = min(math.MaxUint32, math.MaxInt), 0
 	}
 	return out
 }
@@ -79,9 +82,9 @@ func (system) DelAddr(a Addr) error {
 }
 
 func toRoute(r Route) *netlink.Route {
-	out := &netlink.Route{LinkIndex: r.Link, Priority: r.Metric, Scope: netlink.SCOPE_LINK,
+	out := &netlink.Route{LinkIndex: r.Link, Priority: r.Metric, MTU: r.MTU, Scope: netlink.SCOPE_LINK,
 		Dst: &net.IPNet{IP: r.Dst.Addr().AsSlice(), Mask: net.CIDRMask(r.Dst.Bits(), r.Dst.Addr().BitLen())}}
-	if r.Src.IsValid() && r.Src != (netip.Addr{}) {
+	if r.Src.IsValid() {
 		out.Src = r.Src.AsSlice()
 	}
 	return out

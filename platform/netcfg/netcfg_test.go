@@ -94,11 +94,8 @@ func TestApplyTwiceIsApplyOnce(t *testing.T) {
 	if len(f.objects) != 0 {
 		t.Errorf("left: %v", f.objects)
 	}
-	// The device's entry stays: it goes with the process.
-	for _, e := range j.Entries() {
-		if e.Kind != journal.Device {
-			t.Errorf("journal still holds %v", e)
-		}
+	if left := j.Entries(); len(left) != 0 {
+		t.Errorf("journal still holds %v", left)
 	}
 }
 
@@ -130,6 +127,44 @@ func TestWhatOthersMadeIsNotAdopted(t *testing.T) {
 	}
 	if !slices.Equal(f.objects, all[:1]) {
 		t.Errorf("objects = %v, want the other's address untouched", f.objects)
+	}
+}
+
+func TestSnapshotFromBeforeOurAdditionIsNoStranger(t *testing.T) {
+	j, path := openJournal(t)
+	f := &fake{}
+	c := NewOn(f, j, quiet())
+	before := there()
+	before.Links[0].Addrs, before.Routes = nil, nil
+	for range 2 {
+		if err := c.Apply(t.Context(), before, whole); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff(all, f.objects); d != "" {
+		t.Error(d)
+	}
+	if got := len(reopen(t, path).Entries()); got != 4 {
+		t.Errorf("journal has %d entries, want the device, two addresses and the route", got)
+	}
+}
+
+func TestFailedRepairStaysInTheJournal(t *testing.T) {
+	j, path := openJournal(t)
+	f := &fake{}
+	c := NewOn(f, j, quiet())
+	if err := c.Apply(t.Context(), there(), whole); err != nil {
+		t.Fatal(err)
+	}
+	before := there()
+	before.Routes = nil
+	refused := errors.New("refused") // which says nothing about whether the route is there
+	f.fail = map[string]error{"add " + all[2]: refused}
+	if err := c.Apply(t.Context(), before, whole); !errors.Is(err, refused) {
+		t.Fatalf("err = %v", err)
+	}
+	if got := len(reopen(t, path).Entries()); got != 4 {
+		t.Errorf("journal has %d entries, want the device, two addresses and the route", got)
 	}
 }
 

@@ -17,6 +17,9 @@ func (c *Configurator) Undo(ctx context.Context) ([]string, error) {
 	defer c.mu.Unlock()
 	var undone []string
 	var errs []error
+	if n := c.j.Damaged(); n > 0 {
+		c.log.WithField("lines", n).Warn("journal has damaged lines; what they stood for is not undone")
+	}
 	entries := c.j.Entries()
 	// Newest first: routes before the addresses that they need.
 	for i := len(entries) - 1; i >= 0; i-- {
