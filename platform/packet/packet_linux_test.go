@@ -43,9 +43,34 @@ func onVeth(t *testing.T, test func(t *testing.T)) {
 				return
 			}
 		}
+		if !running(t, "a0", "b0") {
+			return
+		}
 		test(t)
 	}()
 	<-done
+}
+
+// running waits until the kernel has noticed the carrier of links; what is sent
+// before is lost.
+func running(t *testing.T, names ...string) bool {
+	t.Helper()
+	late := time.After(5 * time.Second)
+	for _, name := range names {
+		for {
+			ifi, err := net.InterfaceByName(name)
+			if err == nil && ifi.Flags&net.FlagRunning != 0 {
+				break
+			}
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-late:
+				t.Errorf("%s does not come up: %v", name, err)
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // both opens both ends.
