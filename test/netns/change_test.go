@@ -124,3 +124,21 @@ func TestPacketTooBig(t *testing.T) {
 		t.Errorf("path MTU after the transfer: %s, want mtu 1400", out)
 	}
 }
+
+// With host routes alone a strict reverse-path filter would drop ICMP errors
+// from all but the server itself; the client must learn of them all the same.
+func TestICMPErrorsPassAStrictReversePathFilter(t *testing.T) {
+	need(t, "tayga", "radvd", "unbound")
+	l := newLab(t, documentation)
+	taygaUnbound(l, ownPrefix)
+	// The client's system is set up so before reach64 comes; reach64 writes none.
+	l.client.must("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter")
+	l.online()
+	s := l.service(documentation, "").start()
+	s.up()
+	l.router.ip("route add unreachable " + documentation + "/32")
+	out, err := l.ping()
+	if err == nil || !strings.Contains(out, "From 192.0.0.8") || !strings.Contains(out, "Unreachable") {
+		t.Errorf("ping of a server that is gone: %v, want 'unreachable' from 192.0.0.8:\n%s", err, out)
+	}
+}
