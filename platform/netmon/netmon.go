@@ -30,7 +30,8 @@ func New(log logrus.FieldLogger) (*Monitor, error) {
 }
 
 // Changed says that the state should be read again. The first change is passed
-// on at once, those that follow within 50 ms as one.
+// on at once, those that follow within 50 ms as one. Run signals once when it has
+// begun to watch, since nothing announces what changed before.
 func (m *Monitor) Changed() <-chan struct{} { return m.changed }
 
 // Snapshot reads the whole state now.
@@ -42,15 +43,25 @@ func (m *Monitor) Run(ctx context.Context) error {
 	raw := make(chan struct{}, 1) // filled by watch; full means that news is waiting
 	done := make(chan error, 1)   // one value, from the goroutine below
 	go func() { done <- watch(ctx, m.log, raw) }()
+	return m.pass(raw, done)
+}
+
+// pass hands news on until watch is done.
+func (m *Monitor) pass(raw <-chan struct{}, done <-chan error) error {
 	quiet := time.NewTimer(0)
 	defer quiet.Stop()
 	for {
+		// Wait first and take the news after, so that what gathers is one.
+		select {
+		case err := <-done:
+			return err
+		case <-quiet.C:
+		}
 		select {
 		case err := <-done:
 			return err
 		case <-raw:
 		}
-		<-quiet.C
 		select {
 		case m.changed <- struct{}{}:
 		default:

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -196,7 +197,7 @@ func TestChangesAreSignalled(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	// The first signals may stand for the subscription's own start; a change that
+	// The first signal stands for the begin of the watch; a change that
 	// is made until it is seen cannot be missed.
 	deadline := time.After(10 * time.Second)
 	for i := 0; ; i++ {
@@ -214,5 +215,100 @@ func TestChangesAreSignalled(t *testing.T) {
 		case <-deadline:
 			t.Fatal("no signal")
 		}
+	}
+}
+
+func TestRoutesWithSeveralNextHops(t *testing.T) {
+	m := start(t)
+	a, b := pair(t)
+	up(t, a, b)
+	waitUp(t, m, "eth0")
+	addr, err := netlink.ParseAddr("192.0.2.7/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.AddrAdd(a, addr); err != nil {
+		t.Fatal(err)
+	}
+	index := a.Attrs().Index
+	one, two := net.ParseIP("192.0.2.1").To4(), net.ParseIP("192.0.2.2").To4()
+	inet6 := net.ParseIP("fe80::1")
+	for dst, r := range map[string]*netlink.Route{
+		"198.51.100.0/24":   {MultiPath: []*netlink.NexthopInfo{{LinkIndex: index, Gw: one}, {LinkIndex: index, Gw: two}}},
+		"203.0.113.0/24":    {LinkIndex: index, Via: &netlink.Via{AddrFamily: netlink.FAMILY_V6, Addr: inet6}, MTU: 1380},
+		"203.0.113.7/32":    {LinkIndex: index, Scope: netlink.SCOPE_LINK},
+		"2001:db8:99::/48":  {LinkIndex: index, Gw: inet6, Priority: 77},
+		"2001:db8:98::1/48": {Type: unix.RTN_BLACKHOLE},
+	} {
+		if _, r.Dst, err = net.ParseCIDR(dst); err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.RouteAdd(r); err != nil {
+			t.Fatalf("add route to %s: %v", dst, err)
+		}
+		t.Cleanup(func() { _ = netlink.RouteDel(r) })
+	}
+	tests := map[string][]netstate.Route{
+		"198.51.100.0/24":  {{Gateway: netip.MustParseAddr("192.0.2.1"), Link: index}, {Gateway: netip.MustParseAddr("192.0.2.2"), Link: index}},
+		"203.0.113.0/24":   {{Gateway: netip.MustParseAddr("fe80::1"), Link: index, MTU: 1380}},
+		"203.0.113.7/32":   {{Link: index}},
+		"2001:db8:99::/48": {{Gateway: netip.MustParseAddr("fe80::1"), Link: index, Metric: 77}},
+		"2001:db8:98::/48": {{Reject: true, Link: 1, Metric: 1024}}, // the kernel hangs it on the loopback link
+	}
+	s := take(t, m)
+	for dst, want := range tests {
+		var got []netstate.Route
+		for _, r := range s.Routes {
+			if r.Dst == netip.MustParsePrefix(dst) {
+				r.Dst = netip.Prefix{}
+				got = append(got, r)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: routes %+v, want %+v", dst, got, want)
+		}
+	}
+}
+
+func TestKindsOfLinks(t *testing.T) {
+	m := start(t)
+	pair(t)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "tun0"
+	tun := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TUN}
+	if err := netlink.LinkAdd(tun); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = netlink.LinkDel(tun) })
+	type kind struct{ loopback, tunnel, ethernet bool }
+	s := take(t, m)
+	for name, want := range map[string]kind{"lo": {loopback: true}, "tun0": {tunnel: true}, "eth0": {ethernet: true}} {
+		l, ok := s.LinkByName(name)
+		if got := (kind{l.Loopback, l.Tunnel, l.Ethernet}); !ok || got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	for encap, want := range map[string]bool{"ppp": true, "unknown519": true, "sit": true, "ether": false, "loopback": false, "unknown1": false} {
+		if isTunnel(encap) != want {
+			t.Errorf("isTunnel(%q) = %v", encap, !want)
+		}
+	}
+}
+
+// What changed between a first snapshot and the subscription would be missed
+// without a signal when the watch begins.
+func TestBeginOfTheWatchIsSignalled(t *testing.T) {
+	m := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	select {
+	case <-m.Changed():
+	case <-time.After(5 * time.Second):
+		t.Error("no signal")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -1,7 +1,10 @@
 package netmon
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,7 +26,7 @@ const dumps = 5
 func retry[T any](dump func() ([]T, error)) ([]T, error) {
 	for i := 0; ; i++ {
 		out, err := dump()
-		if err != netlink.ErrDumpInterrupted || i == dumps {
+		if !errors.Is(err, netlink.ErrDumpInterrupted) || i == dumps {
 			return out, err
 		}
 	}
@@ -74,9 +77,20 @@ func fromLink(l netlink.Link) netstate.Link {
 		Up:           a.RawFlags&unix.IFF_UP != 0 && (carrier || a.RawFlags&unix.IFF_LOOPBACK != 0),
 		Loopback:     a.RawFlags&unix.IFF_LOOPBACK != 0,
 		Ethernet:     a.EncapType == "ether",
-		Tunnel:       a.EncapType == "none" || a.EncapType == "ppp" || a.EncapType == "rawip" || a.EncapType == "void",
+		Tunnel:       isTunnel(a.EncapType),
 		HardwareAddr: a.HardwareAddr.String(),
 	}
+}
+
+// isTunnel tells whether packets go over a link of this kind without link-layer
+// addresses that are resolved: TUN and WireGuard are "none". The library has no
+// name for ARPHRD_RAWIP (519, modems) and ARPHRD_IP6GRE (823).
+func isTunnel(encap string) bool {
+	switch encap {
+	case "none", "void", "ppp", "tunnel", "tunnel6", "sit", "gre", "unknown519", "unknown823":
+		return true
+	}
+	return false
 }
 
 // mtu6 reads the IPv6 MTU of a link, which a router advertisement may have made
@@ -103,7 +117,7 @@ func fromAddr(a netlink.Addr) netstate.Addr {
 		Deprecated: a.Flags&unix.IFA_F_DEPRECATED != 0,
 		Temporary:  a.Flags&unix.IFA_F_TEMPORARY != 0 && ip.Is6() && !ip.Is4In6(),
 	}
-	if a.ValidLft > 0 && a.ValidLft < int(^uint32(0)) {
+	if a.ValidLft > 0 && uint32(a.ValidLft) != math.MaxUint32 {
 		out.ValidFor = time.Duration(a.ValidLft) * time.Second
 	}
 	// The kernel says neither by flag nor, before 5.18, by protocol that it made
@@ -131,20 +145,25 @@ func fromRoute(r netlink.Route, family int) []netstate.Route {
 	case unix.RTN_UNREACHABLE, unix.RTN_BLACKHOLE, unix.RTN_PROHIBIT, unix.RTN_THROW:
 		base.Reject = true
 	}
-	if gw, ok := netip.AddrFromSlice(r.Gw); ok {
-		base.Gateway = gw.Unmap()
-	}
+	base.Gateway = gateway(r.Gw, r.Via)
 	if len(r.MultiPath) == 0 {
 		return []netstate.Route{base}
 	}
 	var out []netstate.Route
 	for _, hop := range r.MultiPath {
 		one := base
-		one.Link = hop.LinkIndex
-		if gw, ok := netip.AddrFromSlice(hop.Gw); ok {
-			one.Gateway = gw.Unmap()
-		}
+		one.Link, one.Gateway = hop.LinkIndex, gateway(hop.Gw, hop.Via)
 		out = append(out, one)
 	}
 	return out
+}
+
+// gateway returns the next hop, which may be an IPv6 one of an IPv4 route (RFC
+// 8950). Not valid: none.
+func gateway(gw net.IP, via netlink.Destination) netip.Addr {
+	if v, ok := via.(*netlink.Via); ok && v != nil {
+		gw = v.Addr
+	}
+	ip, _ := netip.AddrFromSlice(gw)
+	return ip.Unmap()
 }

@@ -13,7 +13,8 @@ const queue = 64
 
 // watch passes every netlink notification on as 'look again' until ctx ends.
 // When the kernel had to drop notifications the library ends the subscription;
-// it is made anew, and what was missed counts as a change.
+// it is made anew. What was missed meanwhile, or before the first subscription,
+// counts as a change.
 func watch(ctx context.Context, log logrus.FieldLogger, changed chan<- struct{}) error {
 	for {
 		if err := subscribe(ctx, log, changed); err != nil {
@@ -23,7 +24,6 @@ func watch(ctx context.Context, log logrus.FieldLogger, changed chan<- struct{})
 			return nil
 		}
 		log.Debug("subscribe to network changes again")
-		signal(changed)
 	}
 }
 
@@ -62,6 +62,8 @@ func subscribe(ctx context.Context, log logrus.FieldLogger, changed chan<- struc
 		close(routes)
 		return fmt.Errorf("subscribe to routes: %w", err)
 	}
+	// What changed before now was not announced.
+	signal(changed)
 	for {
 		var open bool
 		select {
