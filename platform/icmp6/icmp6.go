@@ -63,9 +63,14 @@ func (c *Conn) Close() error { return c.c.Close() }
 // ICMPv6 message, the router's link-local address with its zone, and the index
 // of the link. The kernel has verified the checksum.
 func (c *Conn) ReadRA(ctx context.Context) ([]byte, netip.Addr, int, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.p.SetReadDeadline(time.Unix(1, 0)) })
+	ended := make(chan struct{}) // closed when the deadline is set
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.p.SetReadDeadline(time.Unix(1, 0))
+		close(ended)
+	})
 	defer func() {
 		if !stop() {
+			<-ended // or the deadline would end the next read
 			_ = c.p.SetReadDeadline(time.Time{})
 		}
 	}()
@@ -90,22 +95,44 @@ func (c *Conn) ReadRA(ctx context.Context) ([]byte, netip.Addr, int, error) {
 	}
 }
 
-// Solicit sends a router solicitation on a link, with the link-layer address
-// when there is one (RFC 4861 section 4.1). The link must have a link-local
-// address that is past duplicate address detection.
+// Solicit sends a router solicitation on a link from its link-local address, with
+// the link-layer address when there is one (RFC 4861 section 4.1). It is an error
+// when the link has no link-local address that is past duplicate address
+// detection.
 func (c *Conn) Solicit(_ context.Context, link int) error {
 	ifi, err := net.InterfaceByIndex(link)
 	if err != nil {
 		return fmt.Errorf("solicit routers: %w", err)
+	}
+	src, err := linkLocal(ifi)
+	if err != nil {
+		return fmt.Errorf("solicit routers on %s: %w", ifi.Name, err)
 	}
 	msg := make([]byte, 8, 16)
 	msg[0] = 133 // type; the kernel fills in the checksum
 	if len(ifi.HardwareAddr) == 6 {
 		msg = append(append(msg, 1, 1), ifi.HardwareAddr...)
 	}
-	to := &net.IPAddr{IP: allRouters.AsSlice(), Zone: ifi.Name}
-	if _, err := c.p.WriteTo(msg, &ipv6.ControlMessage{IfIndex: link, HopLimit: 255}, to); err != nil {
+	// The index says which link; package net remembers the index of a zone's name
+	// for a minute, too long when a link goes and comes back.
+	to := &net.IPAddr{IP: allRouters.AsSlice()}
+	if _, err := c.p.WriteTo(msg, &ipv6.ControlMessage{IfIndex: link, HopLimit: 255, Src: src}, to); err != nil {
 		return fmt.Errorf("solicit routers on %s: %w", ifi.Name, err)
 	}
 	return nil
+}
+
+// linkLocal returns a link-local address of the link. Sending from one that is
+// tentative fails.
+func linkLocal(ifi *net.Interface) (net.IP, error) {
+	addrs, err := ifi.Addrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if p, ok := a.(*net.IPNet); ok && p.IP.To4() == nil && p.IP.IsLinkLocalUnicast() {
+			return p.IP, nil
+		}
+	}
+	return nil, errors.New("no link-local address")
 }
