@@ -55,29 +55,22 @@ func probed(results map[probeKey]probe.Result, server int) map[reach.Path]bool {
 	return out
 }
 
-// links are where prefixes are looked for: every link that is up and not ours.
+// links are where prefixes are looked for: every link that may have a router
+// and is not ours.
 // The system's resolvers count as the uplink's; the others have only their own.
 func (a *Agent) links(snap netstate.Snapshot, uplink int) []discover.Link {
 	var out []discover.Link
 	for _, l := range snap.Links {
-		if !l.Up || l.Loopback || a.running != nil && l.Index == a.running.dev.Index() || len(out) == maxLinks {
+		if !l.MayHaveRouter() || a.running != nil && l.Index == a.running.dev.Index() || len(out) == maxLinks {
 			continue
 		}
 		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS)}
 		if l.Index == uplink {
-			d.DNS = unique(append(d.DNS, resolvers(snap, l)...))
+			d.DNS = unique(append(d.DNS, snap.ResolversOver(l)...))
 		}
 		out = append(out, d)
 	}
 	return out
-}
-
-// resolvers are the system's name servers that can be asked over this link: those
-// with an IPv4 address need native IPv4 there.
-func resolvers(snap netstate.Snapshot, l netstate.Link) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(snap.Resolvers), func(ip netip.Addr) bool {
-		return ip.Is4() && !ip.IsLoopback() && len(l.Native4()) == 0
-	})
 }
 
 // question says where the servers' names are looked up: the uplink's resolvers,
@@ -94,7 +87,7 @@ func (a *Agent) question(snap netstate.Snapshot, r discover.Report, out reach.Ou
 			q.servers = append(q.servers, router.RDNSS...)
 		}
 	}
-	q.servers = append(append(q.servers, up.DNS...), resolvers(snap, up)...)
+	q.servers = append(append(q.servers, up.DNS...), snap.ResolversOver(up)...)
 	q.servers = unique(q.servers)
 	return q
 }

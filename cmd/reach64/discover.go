@@ -132,12 +132,12 @@ func linksOf(snap netstate.Snapshot, only string) ([]discover.Link, map[int]stri
 	names := make(map[int]string)
 	var links []discover.Link
 	for _, l := range snap.Links {
-		if !l.Up || l.Loopback || only != "" && l.Name != only {
+		if !l.MayHaveRouter() || only != "" && l.Name != only {
 			continue
 		}
 		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS)}
 		if l.Index == uplink.Link || only != "" {
-			d.DNS = append(d.DNS, snap.Resolvers...)
+			d.DNS = append(d.DNS, snap.ResolversOver(l)...)
 		}
 		names[l.Index] = l.Name
 		links = append(links, d)

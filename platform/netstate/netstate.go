@@ -125,6 +125,21 @@ func (l Link) Native4() []Addr {
 	return out
 }
 
+// ResolversOver returns the system's name servers that can be asked over a link:
+// those with an IPv4 address need native IPv4 there, unless they are local.
+func (s Snapshot) ResolversOver(l Link) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(s.Resolvers), func(ip netip.Addr) bool {
+		return ip.Is4() && !ip.IsLoopback() && len(l.Native4()) == 0
+	})
+}
+
+// MayHaveRouter tells whether a router can be heard on the link, and so whether
+// it makes sense to look for prefixes there: it is up, and if it is a tunnel, has
+// an IPv6 address.
+func (l Link) MayHaveRouter() bool {
+	return l.Up && !l.Loopback && (!l.Tunnel || slices.ContainsFunc(l.Addrs, func(a Addr) bool { return a.Prefix.Addr().Is6() }))
+}
+
 // Continuity is 192.0.0.0/29, the IPv4 service continuity prefix (RFC 7335),
 // from which every CLAT takes its IPv4 address.
 var Continuity = netip.MustParsePrefix("192.0.0.0/29")

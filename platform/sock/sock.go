@@ -6,10 +6,15 @@ package sock
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
+
+	"github.com/reach64/reach64/platform"
 )
 
 // Bound dials over one link.
@@ -21,10 +26,15 @@ type Bound struct {
 // system has when the name is empty.
 func Dialer(link string) Bound { return Bound{link} }
 
-// DialContext connects like net.Dialer, to a literal address alone.
+// DialContext connects like net.Dialer, to a literal address alone. Without the
+// right to bind to a link the error is a *platform.PermissionError.
 func (b Bound) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	if _, err := netip.ParseAddrPort(addr); err != nil {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
 		return nil, fmt.Errorf("dial %s: not an address and port: %w", addr, err)
+	}
+	if to, err = numbered(to); err != nil {
+		return nil, fmt.Errorf("dial %s: %w", addr, err)
 	}
 	var d net.Dialer
 	if b.link != "" {
@@ -33,11 +43,31 @@ func (b Bound) DialContext(ctx context.Context, network, addr string) (net.Conn,
 			if cerr := c.Control(func(fd uintptr) { err = bind(fd, network, b.link) }); cerr != nil {
 				return cerr
 			}
+			if errors.Is(err, fs.ErrPermission) {
+				return &platform.PermissionError{Doing: "bind socket to " + b.link, Need: "CAP_NET_RAW", Err: err}
+			}
 			if err != nil {
 				return fmt.Errorf("bind socket to %s: %w", b.link, err)
 			}
 			return nil
 		}
 	}
-	return d.DialContext(ctx, network, addr)
+	return d.DialContext(ctx, network, to.String())
+}
+
+// numbered replaces a link's name in the zone by its index. Package net remembers
+// the index of a name for a minute, too long when a link goes and comes back.
+func numbered(to netip.AddrPort) (netip.AddrPort, error) {
+	zone := to.Addr().Zone()
+	if zone == "" {
+		return to, nil
+	}
+	if _, err := strconv.Atoi(zone); err == nil {
+		return to, nil
+	}
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return to, fmt.Errorf("find link %s: %w", zone, err)
+	}
+	return netip.AddrPortFrom(to.Addr().WithZone(strconv.Itoa(ifi.Index)), to.Port()), nil
 }
