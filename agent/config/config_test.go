@@ -104,6 +104,16 @@ interval = "90s"
 	}
 }
 
+func TestEmptyListOfSourcesTurnsAllOff(t *testing.T) {
+	c, err := Parse("x.toml", []byte("[[server]]\nname = \"b.example\"\n[discovery]\nsources = []\n"), noFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Discovery.Sources == nil || len(c.Discovery.Sources) != 0 {
+		t.Errorf("sources = %#v, want a list of none", c.Discovery.Sources)
+	}
+}
+
 func TestMistakesSayWhereAndWhat(t *testing.T) {
 	const ok = "[[server]]\nname = \"b.example\"\n"
 	tests := map[string]struct {

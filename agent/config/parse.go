@@ -196,7 +196,7 @@ func (v *validator) discovery(r rawDiscovery) Discovery {
 }
 
 func (v *validator) sources(words []string) []pref64.Source {
-	var out []pref64.Source
+	out := []pref64.Source{} // an empty list turns every source off, nil would mean all
 	for i, w := range words {
 		s, err := pref64.ParseSource(w)
 		if err != nil {

@@ -1,9 +1,13 @@
 package journal
 
 import (
+	"bytes"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,5 +107,82 @@ func TestOpenRewritesWithoutWhatIsDone(t *testing.T) {
 	}
 	if info.Size() != 0 {
 		t.Errorf("%d bytes are left of a journal with nothing open", info.Size())
+	}
+}
+
+// A full disk tears a line in the middle of the file. What is written after it
+// must not be lost with it.
+func TestLineAfterATornOneIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := open(t, path)
+	first := add(t, j, address("eth0", "2001:db8::1/128"))
+	whole := j.f
+	j.f = tearing{whole}
+	if _, err := j.Add(address("eth0", "2001:db8::2/128")); err == nil {
+		t.Error("a torn line is no error")
+	}
+	j.f = whole
+	third := add(t, j, address("eth0", "2001:db8::3/128"))
+	var got []uint64
+	for _, e := range open(t, path).Entries() {
+		got = append(got, e.ID)
+	}
+	if want := []uint64{first, third}; !slices.Equal(got, want) {
+		t.Errorf("entries %v, want %v", got, want)
+	}
+}
+
+// tearing writes only the first half of what it is given.
+type tearing struct{ file }
+
+func (f tearing) Write(b []byte) (int, error) {
+	n, _ := f.file.Write(b[:len(b)/2])
+	return n, io.ErrShortWrite
+}
+
+func TestOthersCannotReadTheJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "journal")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, path + ".new"} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(t, open(t, path), address("eth0", "2001:db8::1/128"))
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("journal has mode %v, want 0600", info.Mode())
+	}
+}
+
+// A service that runs for years through many networks does not fill the disk.
+func TestLongRunDoesNotGrow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := open(t, path)
+	keep := add(t, j, address("eth0", "2001:db8::1/128"))
+	for range 3 * maxLines {
+		if err := j.Done(add(t, j, address("clat0", "192.0.0.3/32"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(text, []byte("\n")); n > maxLines+2 {
+		t.Errorf("%d lines for one open entry", n)
+	}
+	last := add(t, j, address("eth1", "2001:db8::2/128"))
+	var got []uint64
+	for _, e := range open(t, path).Entries() {
+		got = append(got, e.ID)
+	}
+	if want := []uint64{keep, last}; !slices.Equal(got, want) {
+		t.Errorf("entries %v, want %v", got, want)
 	}
 }
