@@ -88,7 +88,9 @@ func (c *Configurator) Apply(ctx context.Context, have netstate.Snapshot, want W
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var errs []error
-	for _, s := range Plan(have, c.applied, want) {
+	steps := Plan(have, c.applied, want)
+	c.applied.Devices = slices.DeleteFunc(c.applied.Devices, func(d Device) bool { return !slices.Contains(want.Devices, d) })
+	for _, s := range steps {
 		if err := c.do(have, s); err != nil {
 			errs = append(errs, err)
 			if s.Op != Remove {
@@ -122,9 +124,17 @@ func (c *Configurator) crossOut(s Step) error {
 	return nil
 }
 
-// do makes one step, journalled before an addition and after a removal.
+// do makes one step, journalled before an addition and after a removal. The
+// settings of a device are not journalled, since they go with it.
 func (c *Configurator) do(have netstate.Snapshot, s Step) error {
 	c.log.WithField("step", s.String()).Debug("change network")
+	if s.Device != (Device{}) {
+		if err := s.run(c.os); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+		c.remember(s)
+		return nil
+	}
 	if s.Op == Remove {
 		if err := s.run(c.os); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: %w", s, err)

@@ -61,14 +61,11 @@ func (s Step) run(os OS) error {
 	}
 }
 
-// entry is what the journal keeps of an addition.
+// entry is what the journal keeps of an addition of an address or a route.
 func (s Step) entry(have netstate.Snapshot) journal.Entry {
-	e := journal.Entry{Kind: journal.Device, Index: s.Device.Link}
-	switch {
-	case s.Addr != (Addr{}):
+	e := journal.Entry{Kind: journal.Route, Index: s.Route.Link, Prefix: s.Route.Dst, Metric: s.Route.Metric}
+	if s.Addr != (Addr{}) {
 		e = journal.Entry{Kind: journal.Address, Index: s.Addr.Link, Prefix: s.Addr.Prefix}
-	case s.Route != (Route{}):
-		e = journal.Entry{Kind: journal.Route, Index: s.Route.Link, Prefix: s.Route.Dst, Metric: s.Route.Metric}
 	}
 	if l, ok := have.Link(e.Index); ok {
 		e.Link = l.Name

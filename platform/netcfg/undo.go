@@ -40,8 +40,8 @@ func (c *Configurator) Undo(ctx context.Context) ([]string, error) {
 }
 
 func (c *Configurator) undo(e journal.Entry) error {
-	if e.Kind == journal.Device || e.Link == "" {
-		return fs.ErrNotExist // the device went with its process
+	if e.Link == "" {
+		return fs.ErrNotExist // a link that nobody knew the name of has gone since
 	}
 	index, err := linkIndex(e.Link)
 	if err != nil {

@@ -187,6 +187,8 @@ func TestQuotesThatAreNotOurs(t *testing.T) { // SIIT-56, SIIT-59, SIIT-60, SIIT
 			return p
 		}()), ICMPQuote},
 		"wrong checksum (SIIT-36)": {badSum, BadChecksum},
+		"SIIT-6 from nowhere":      {error6(c, "::", 1, 0, 0, good), Martian},
+		"SIIT-6 from multicast":    {error6(c, "ff02::1", 1, 0, 0, good), Martian},
 		"quotes a fragment":        {error6(c, router, 1, 0, 0, extension(good, 44, []byte{0, 0, 0, 1, 0, 0, 0, 1})), Fragment},
 		"Hop Limit 1":              {func() []byte { p := error6(c, router, 1, 0, 0, good); p[7] = 1; return p }(), TTLExpired},
 	}

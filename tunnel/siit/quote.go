@@ -75,6 +75,9 @@ func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p in6) Verdict {
 	if len(msg) < 8 {
 		return Malformed
 	}
+	if !unicast6([16]byte(p.pkt[8:24])) {
+		return Martian
+	}
 	if h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && fold(pseudo6(p.pkt[8:40], len(msg), protoICMPv6)+sum(msg)) != 0xffff {
 		return BadChecksum
 	}
