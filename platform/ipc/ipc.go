@@ -58,8 +58,12 @@ func removeStale(path string) error {
 	if info.Mode()&fs.ModeSocket == 0 {
 		return fmt.Errorf("listen at socket: %s is there and is no socket", path)
 	}
-	if c, err := net.Dial("unix", path); err == nil {
+	c, err := net.Dial("unix", path)
+	if err == nil {
 		c.Close()
+	}
+	if !refused(err) {
+		// Also a service that is too busy to answer lives.
 		return fmt.Errorf("listen at socket: somebody listens at %s already", path)
 	}
 	if err := os.Remove(path); err != nil {
@@ -76,11 +80,14 @@ func Dial(ctx context.Context, path string) (net.Conn, error) {
 	switch {
 	case err == nil:
 		return c, nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, fs.ErrNotExist), refused(err):
 		return nil, fmt.Errorf("%w: %s", ErrNotRunning, path)
 	}
 	return nil, fmt.Errorf("connect to control socket: %w", err)
 }
+
+// refused tells whether nobody listens at a socket that is there.
+func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
 // PeerOf tells who is at the other end of c, which must come from Listen.
 func PeerOf(c net.Conn) (Peer, error) {

@@ -10,6 +10,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,6 @@ type Kind string
 const (
 	Address Kind = "address" // Prefix was added to the link
 	Route   Kind = "route"   // a route to Prefix over the link was added
-	Device  Kind = "device"  // a device was set up; it goes with its process
 )
 
 // Entry is one change. Link names are kept beside indexes, since an index may
@@ -45,9 +45,6 @@ type Entry struct {
 
 // String says what the entry stands for.
 func (e Entry) String() string {
-	if e.Kind == Device {
-		return fmt.Sprintf("device %s", e.Link)
-	}
 	return fmt.Sprintf("%s %s on %s", e.Kind, e.Prefix, e.Link)
 }
 
@@ -57,10 +54,25 @@ type line struct {
 	Done uint64 `json:"done,omitempty"`
 }
 
+// maxLines is how many lines are written before the file is rewritten without
+// what is done.
+const maxLines = 1000
+
+// file is what the journal does with its open file.
+type file interface {
+	Write(b []byte) (int, error)
+	Sync() error
+	Close() error
+}
+
 // Journal is an open journal. It may be used concurrently; mu guards all fields.
 type Journal struct {
+	path string
+
 	mu      sync.Mutex
-	f       *os.File
+	f       file
+	torn    bool // the last line may lack its end
+	lines   int  // written since the file was rewritten
 	open    map[uint64]Entry
 	last    uint64
 	damaged int
@@ -76,9 +88,12 @@ func Open(path string) (*Journal, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
-	j := &Journal{open: make(map[uint64]Entry)}
+	j := &Journal{path: path, open: make(map[uint64]Entry)}
 	j.read(text)
-	if err := j.rewrite(path); err != nil {
+	if err := j.rewrite(); err != nil {
+		if j.f != nil {
+			_ = j.f.Close()
+		}
 		return nil, fmt.Errorf("rewrite journal: %w", err)
 	}
 	return j, nil
@@ -105,23 +120,43 @@ func (j *Journal) read(text []byte) {
 }
 
 // rewrite puts a file with the open entries alone in the place of the old one.
-func (j *Journal) rewrite(path string) error {
-	tmp, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+// The folder is not synced: what a loss of power takes, it takes from the kernel too.
+func (j *Journal) rewrite() error {
+	if err := j.writeNew(j.path + ".new"); err != nil {
+		return err
+	}
+	if j.f != nil {
+		_ = j.f.Close() // Windows renames onto no file that is open
+	}
+	renamed := os.Rename(j.path+".new", j.path)
+	f, err := os.OpenFile(j.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return errors.Join(renamed, err)
+	}
+	j.f = f
+	if renamed == nil {
+		j.torn, j.lines = false, 0
+	}
+	return renamed
+}
+
+// writeNew makes a file of the open entries, for its owner alone.
+func (j *Journal) writeNew(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	j.f = tmp
-	for _, e := range j.Entries() {
-		if err := j.put(line{Add: &e}); err != nil {
-			tmp.Close()
+	made := &Journal{f: f}
+	for _, e := range j.sorted() {
+		if err := made.put(line{Add: &e}); err != nil {
+			f.Close()
 			return err
 		}
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		tmp.Close()
-		return err
-	}
-	return nil
+	return f.Close()
 }
 
 // put writes a line and waits until it is on disk.
@@ -130,9 +165,15 @@ func (j *Journal) put(l line) error {
 	if err != nil {
 		return err
 	}
+	if j.torn {
+		b = append([]byte{'\n'}, b...)
+	}
+	j.torn = true
 	if _, err := j.f.Write(append(b, '\n')); err != nil {
 		return err
 	}
+	j.torn = false
+	j.lines++
 	return j.f.Sync()
 }
 
@@ -161,6 +202,12 @@ func (j *Journal) Done(id uint64) error {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	delete(j.open, id)
+	if j.lines >= maxLines {
+		// Without success the old file serves on, and it is tried again after as many
+		// lines. A file that cannot be written any more is the next Add's error.
+		j.lines = 0
+		_ = j.rewrite()
+	}
 	return nil
 }
 
@@ -168,7 +215,11 @@ func (j *Journal) Done(id uint64) error {
 func (j *Journal) Entries() []Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return slices.SortedFunc(maps.Values(j.open), func(a, b Entry) int { return int(a.ID) - int(b.ID) })
+	return j.sorted()
+}
+
+func (j *Journal) sorted() []Entry {
+	return slices.SortedFunc(maps.Values(j.open), func(a, b Entry) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // Damaged is how many lines could not be read when the journal was opened.
@@ -176,6 +227,8 @@ func (j *Journal) Damaged() int { return j.damaged }
 
 // Close closes the file.
 func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if err := j.f.Close(); err != nil {
 		return fmt.Errorf("close journal: %w", err)
 	}
