@@ -12,12 +12,12 @@ import (
 
 // counterNames are the keys of Counters, in the order of enum counter in steer.c.
 var counterNames = [...]string{
-	"ingress_redirected",          // for the CLAT address, to the TUN's reader
-	"ingress_neighbour_discovery", // for the CLAT address, ICMPv6 130 to 137 and 143, left to the kernel
-	"ingress_passed_other",        // for the CLAT address, from elsewhere, left to the kernel
-	"egress_redirected",           // from the TUN's reader, to the uplink
-	"egress_dropped",              // from the TUN's reader, with a source or destination that may not leave
-	"redirect_failed",             // dropped since the kernel refused the redirect
+	"ingress-redirected",          // for the CLAT address, to the TUN's reader
+	"ingress-neighbour-discovery", // for the CLAT address, ICMPv6 130 to 137 and 143, left to the kernel
+	"ingress-passed-other",        // for the CLAT address, from elsewhere, left to the kernel
+	"egress-redirected",           // from the TUN's reader, to the uplink
+	"egress-dropped",              // from the TUN's reader, with a source or destination that may not leave
+	"redirect-failed",             // dropped since the kernel refused the redirect
 }
 
 // Steering is an attached pair of programs. It lasts until Close; with tcx also

@@ -112,27 +112,27 @@ func TestUplinkIngress(t *testing.T) {
 		verdict uint32
 		counted string
 	}{
-		{"TCP from the NAT64", packet(inPrefix96, clat, tcp, 1, 2), redirect, "ingress_redirected"},
-		{"UDP from the NAT64", packet(inPrefix96, clat, udp), redirect, "ingress_redirected"},
-		{"fragment from the NAT64", packet(inPrefix96, clat, fragment, 6), redirect, "ingress_redirected"},
-		{"echo reply from the NAT64", packet(inPrefix96, clat, icmp, 129), redirect, "ingress_redirected"},
-		{"error from the NAT64", packet(inPrefix96, clat, icmp, 1), redirect, "ingress_redirected"},
-		{"packet too big from a router", packet(elsewhere, clat, icmp, 2), redirect, "ingress_redirected"},
-		{"time exceeded from a router", packet(elsewhere, clat, icmp, 3), redirect, "ingress_redirected"},
-		{"parameter problem from a router", packet(elsewhere, clat, icmp, 4), redirect, "ingress_redirected"},
-		{"unknown error type 5 from a router", packet(elsewhere, clat, icmp, 5), next, "ingress_passed_other"},
-		{"echo request from elsewhere", packet(elsewhere, clat, icmp, 128), next, "ingress_passed_other"},
-		{"MLD query", packet(elsewhere, clat, icmp, 130), next, "ingress_neighbour_discovery"},
-		{"router advertisement", packet(elsewhere, clat, icmp, 134), next, "ingress_neighbour_discovery"},
-		{"neighbour solicitation", packet(elsewhere, clat, icmp, 135), next, "ingress_neighbour_discovery"},
-		{"neighbour advertisement", packet(elsewhere, clat, icmp, 136), next, "ingress_neighbour_discovery"},
-		{"redirect message", packet(elsewhere, clat, icmp, 137), next, "ingress_neighbour_discovery"},
-		{"type 138 is no neighbour discovery", packet(elsewhere, clat, icmp, 138), next, "ingress_passed_other"},
-		{"MLDv2 report", packet(elsewhere, clat, icmp, 143), next, "ingress_neighbour_discovery"},
-		{"neighbour advertisement from inside the prefix", packet(inPrefix96, clat, icmp, 136), next, "ingress_neighbour_discovery"},
-		{"TCP from elsewhere", packet(elsewhere, clat, tcp), next, "ingress_passed_other"},
-		{"source one bit outside the prefix", packet("2001:db8:86dd:ff9b:0:1:c633:640a", clat, tcp), next, "ingress_passed_other"},
-		{"hop-by-hop options from elsewhere", packet(elsewhere, clat, hopByHop, 58), next, "ingress_passed_other"},
+		{"TCP from the NAT64", packet(inPrefix96, clat, tcp, 1, 2), redirect, "ingress-redirected"},
+		{"UDP from the NAT64", packet(inPrefix96, clat, udp), redirect, "ingress-redirected"},
+		{"fragment from the NAT64", packet(inPrefix96, clat, fragment, 6), redirect, "ingress-redirected"},
+		{"echo reply from the NAT64", packet(inPrefix96, clat, icmp, 129), redirect, "ingress-redirected"},
+		{"error from the NAT64", packet(inPrefix96, clat, icmp, 1), redirect, "ingress-redirected"},
+		{"packet too big from a router", packet(elsewhere, clat, icmp, 2), redirect, "ingress-redirected"},
+		{"time exceeded from a router", packet(elsewhere, clat, icmp, 3), redirect, "ingress-redirected"},
+		{"parameter problem from a router", packet(elsewhere, clat, icmp, 4), redirect, "ingress-redirected"},
+		{"unknown error type 5 from a router", packet(elsewhere, clat, icmp, 5), next, "ingress-passed-other"},
+		{"echo request from elsewhere", packet(elsewhere, clat, icmp, 128), next, "ingress-passed-other"},
+		{"MLD query", packet(elsewhere, clat, icmp, 130), next, "ingress-neighbour-discovery"},
+		{"router advertisement", packet(elsewhere, clat, icmp, 134), next, "ingress-neighbour-discovery"},
+		{"neighbour solicitation", packet(elsewhere, clat, icmp, 135), next, "ingress-neighbour-discovery"},
+		{"neighbour advertisement", packet(elsewhere, clat, icmp, 136), next, "ingress-neighbour-discovery"},
+		{"redirect message", packet(elsewhere, clat, icmp, 137), next, "ingress-neighbour-discovery"},
+		{"type 138 is no neighbour discovery", packet(elsewhere, clat, icmp, 138), next, "ingress-passed-other"},
+		{"MLDv2 report", packet(elsewhere, clat, icmp, 143), next, "ingress-neighbour-discovery"},
+		{"neighbour advertisement from inside the prefix", packet(inPrefix96, clat, icmp, 136), next, "ingress-neighbour-discovery"},
+		{"TCP from elsewhere", packet(elsewhere, clat, tcp), next, "ingress-passed-other"},
+		{"source one bit outside the prefix", packet("2001:db8:86dd:ff9b:0:1:c633:640a", clat, tcp), next, "ingress-passed-other"},
+		{"hop-by-hop options from elsewhere", packet(elsewhere, clat, hopByHop, 58), next, "ingress-passed-other"},
 		{"from the NAT64 to the host's own address", packet(inPrefix96, "2001:db8:86dd:1::1", tcp), next, ""},
 		{"destination one bit off", packet(inPrefix96, "2001:db8:86dd:1::c1a6", tcp), next, ""},
 		{"solicitation to the group of the CLAT address", packet(elsewhere, "ff02::1:ff00:c1a7", icmp, 135), next, ""},
@@ -170,7 +170,7 @@ func TestUplinkIngressFrames(t *testing.T) {
 		}
 	}
 	typeless := frame(0x86dd, packet(inPrefix96, clatText, 58))
-	if verdict, counted := classify(t, p, p.uplink, typeless); verdict != next || counted != "ingress_passed_other" {
+	if verdict, counted := classify(t, p, p.uplink, typeless); verdict != next || counted != "ingress-passed-other" {
 		t.Errorf("ICMPv6 without a type: verdict %d counted %q, want it left to the kernel and counted", int32(verdict), counted)
 	}
 }
@@ -226,15 +226,15 @@ func TestTUNIngress(t *testing.T) {
 			verdict uint32
 			counted string
 		}{
-			{"to the NAT64", packet(clatText, inPrefix96, 6, 1, 2), redirect, "egress_redirected"},
-			{"to elsewhere", packet(clatText, elsewhere, 58, 1), redirect, "egress_redirected"},
-			{"from another source", packet("2001:db8:86dd:1::1", inPrefix96, 6), shot, "egress_dropped"},
-			{"to all nodes", packet(clatText, "ff02::1", 58, 135), shot, "egress_dropped"},
-			{"to a global group", packet(clatText, "ff0e::1", 17), shot, "egress_dropped"},
-			{"to link-local", packet(clatText, "fe80::1", 17), shot, "egress_dropped"},
-			{"to the end of link-local", packet(clatText, "febf:ffff::1", 17), shot, "egress_dropped"},
-			{"to what comes after link-local", packet(clatText, "fec0::1", 17), redirect, "egress_redirected"},
-			{"to unique local", packet(clatText, "fd00::1", 17), redirect, "egress_redirected"},
+			{"to the NAT64", packet(clatText, inPrefix96, 6, 1, 2), redirect, "egress-redirected"},
+			{"to elsewhere", packet(clatText, elsewhere, 58, 1), redirect, "egress-redirected"},
+			{"from another source", packet("2001:db8:86dd:1::1", inPrefix96, 6), shot, "egress-dropped"},
+			{"to all nodes", packet(clatText, "ff02::1", 58, 135), shot, "egress-dropped"},
+			{"to a global group", packet(clatText, "ff0e::1", 17), shot, "egress-dropped"},
+			{"to link-local", packet(clatText, "fe80::1", 17), shot, "egress-dropped"},
+			{"to the end of link-local", packet(clatText, "febf:ffff::1", 17), shot, "egress-dropped"},
+			{"to what comes after link-local", packet(clatText, "fec0::1", 17), redirect, "egress-redirected"},
+			{"to unique local", packet(clatText, "fd00::1", 17), redirect, "egress-redirected"},
 		} {
 			if verdict, counted := classify(t, p, p.tun, bare(c.packet)); verdict != c.verdict || counted != c.counted {
 				t.Errorf("Ethernet %v, %s: verdict %d counted %q, want %d %q", ethernet, c.name, int32(verdict), counted, int32(c.verdict), c.counted)

@@ -29,11 +29,11 @@ func firstPacketOut(t *testing.T, l *lab, s *Steering) {
 	if err := receive(c, netip.AddrPortFrom(labCLAT, 5000), "hello"); err != nil {
 		t.Errorf("packet of the reader at the server: %v", err)
 	}
-	if n := counter(t, s, "egress_redirected"); n != 1 {
+	if n := counter(t, s, "egress-redirected"); n != 1 {
 		t.Errorf("egress_redirected %d, want 1", n)
 	}
 	// The kernel solicits from the CLAT address, so the answer comes to it.
-	if n := counter(t, s, "ingress_neighbour_discovery"); n == 0 {
+	if n := counter(t, s, "ingress-neighbour-discovery"); n == 0 {
 		t.Error("ingress_neighbour_discovery 0, want the answer to the client's solicitation")
 	}
 }
@@ -46,7 +46,7 @@ func echoByReader(t *testing.T, l *lab, s *Steering) {
 	if got := l.drain(labServer); len(got) != 1 || string(got[0].packet[48:]) != "ping" {
 		t.Errorf("the reader got %d packets, want the one", len(got))
 	}
-	if n := counter(t, s, "ingress_redirected"); n != 1 {
+	if n := counter(t, s, "ingress-redirected"); n != 1 {
 		t.Errorf("ingress_redirected %d, want 1", n)
 	}
 }
@@ -94,21 +94,21 @@ func ownTraffic(t *testing.T, l *lab, s *Steering) {
 			t.Errorf("the reader got %d packets that are for the host", len(got))
 		}
 	}
-	if after := show(s); after["ingress_redirected"] != before["ingress_redirected"] || after["ingress_passed_other"] != before["ingress_passed_other"] {
+	if after := show(s); after["ingress-redirected"] != before["ingress-redirected"] || after["ingress-passed-other"] != before["ingress-passed-other"] {
 		t.Errorf("counters %v, before %v, want no change", after, before)
 	}
 }
 
 func fromElsewhere(t *testing.T, l *lab, s *Steering) {
 	to := kernelEcho(t, l, labCLAT)
-	before := counter(t, s, "ingress_passed_other")
+	before := counter(t, s, "ingress-passed-other")
 	if err := exchange(l.server.listen(t, labRouter, 0), to, "no NAT64"); err != nil {
 		t.Errorf("the kernel's answer from the CLAT address: %v", err)
 	}
 	if got := l.drain(labRouter); len(got) != 0 {
 		t.Errorf("the reader got %d packets from outside the prefix", len(got))
 	}
-	if n := counter(t, s, "ingress_passed_other") - before; n != 1 {
+	if n := counter(t, s, "ingress-passed-other") - before; n != 1 {
 		t.Errorf("ingress_passed_other moved by %d, want 1", n)
 	}
 }
@@ -131,11 +131,11 @@ func mayNotLeave(t *testing.T, l *lab, s *Steering) {
 		t.Errorf("the server: %v, want nothing to come", err)
 	}
 	after := show(s)
-	if n := after["egress_dropped"] - before["egress_dropped"]; n != uint64(len(bad)) {
+	if n := after["egress-dropped"] - before["egress-dropped"]; n != uint64(len(bad)) {
 		t.Errorf("egress_dropped moved by %d, want %d", n, len(bad))
 	}
-	if after["egress_redirected"] != before["egress_redirected"] {
-		t.Errorf("egress_redirected moved from %d to %d", before["egress_redirected"], after["egress_redirected"])
+	if after["egress-redirected"] != before["egress-redirected"] {
+		t.Errorf("egress_redirected moved from %d to %d", before["egress-redirected"], after["egress-redirected"])
 	}
 }
 
@@ -220,7 +220,7 @@ func taggedFrames(t *testing.T, l *lab, s *Steering) {
 		tag  []byte
 		want uint64
 	}{{"plain", plain, 1}, {"tagged", tagged, 0}} {
-		before := counter(t, s, "ingress_redirected")
+		before := counter(t, s, "ingress-redirected")
 		if err := l.sendFrame(append(c.tag, p...)); err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +228,7 @@ func taggedFrames(t *testing.T, l *lab, s *Steering) {
 		if err := exchange(l.server.listen(t, labServer, 0), netip.AddrPortFrom(labCLAT, 7), "after"); err != nil {
 			t.Fatal(err)
 		}
-		if n := counter(t, s, "ingress_redirected") - before - 1; n != c.want {
+		if n := counter(t, s, "ingress-redirected") - before - 1; n != c.want {
 			t.Errorf("%s frame: %d packets redirected, want %d", c.name, n, c.want)
 		}
 		l.drain(labServer)
