@@ -98,20 +98,6 @@ func (c *Configurator) Apply(ctx context.Context, have netstate.Snapshot, want W
 			}
 		}
 	}
-	return errors.Join(append(errs, c.dropDevices(want))...)
-}
-
-// dropDevices forgets the devices that are not wanted any more: there is nothing
-// to undo about them.
-func (c *Configurator) dropDevices(want Want) error {
-	var errs []error
-	for _, d := range slices.Clone(c.applied.Devices) {
-		if !slices.ContainsFunc(want.Devices, func(w Device) bool { return w.Link == d.Link }) {
-			s := Step{Op: Remove, Device: d}
-			c.forget(s)
-			errs = append(errs, c.crossOut(s))
-		}
-	}
 	return errors.Join(errs...)
 }
 

@@ -217,6 +217,27 @@ func TestNextProcessUndoesWhatAKilledOneLeft(t *testing.T) {
 	}
 }
 
+// The next start must not fail for ever over what another version wrote.
+func TestEntryThatCannotBeUndoneIsCrossedOut(t *testing.T) {
+	link := loopback(t).Name
+	for name, e := range map[string]journal.Entry{
+		"other kind": {Kind: "device", Link: link},
+		"no prefix":  {Kind: journal.Address, Link: link},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, path := openJournal(t)
+			if _, err := j.Add(e); err != nil {
+				t.Fatal(err)
+			}
+			next := reopen(t, path)
+			f := &fake{before: func() { t.Error("changed something") }}
+			if undone, err := NewOn(f, next, quiet()).Undo(t.Context()); err != nil || len(undone) != 0 || len(next.Entries()) != 0 {
+				t.Errorf("undone %v, err %v, journal %v", undone, err, next.Entries())
+			}
+		})
+	}
+}
+
 func TestFailedUndoIsTriedAgain(t *testing.T) {
 	lo := loopback(t)
 	j, path := openJournal(t)

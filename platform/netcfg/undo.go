@@ -43,6 +43,11 @@ func (c *Configurator) undo(e journal.Entry) error {
 	if e.Link == "" {
 		return fs.ErrNotExist // a link that nobody knew the name of has gone since
 	}
+	if e.Kind != journal.Address && e.Kind != journal.Route || !e.Prefix.IsValid() {
+		// Of another version; keeping it would keep the service from starting.
+		c.log.WithField("entry", e.String()).Warn("journal has an entry that cannot be undone")
+		return fs.ErrNotExist
+	}
 	index, err := linkIndex(e.Link)
 	if err != nil {
 		return err

@@ -30,11 +30,11 @@ func firstPacketOut(t *testing.T, l *lab, s *Steering) {
 		t.Errorf("packet of the reader at the server: %v", err)
 	}
 	if n := counter(t, s, "egress-redirected"); n != 1 {
-		t.Errorf("egress_redirected %d, want 1", n)
+		t.Errorf("egress-redirected %d, want 1", n)
 	}
 	// The kernel solicits from the CLAT address, so the answer comes to it.
 	if n := counter(t, s, "ingress-neighbour-discovery"); n == 0 {
-		t.Error("ingress_neighbour_discovery 0, want the answer to the client's solicitation")
+		t.Error("ingress-neighbour-discovery 0, want the answer to the client's solicitation")
 	}
 }
 
@@ -47,7 +47,7 @@ func echoByReader(t *testing.T, l *lab, s *Steering) {
 		t.Errorf("the reader got %d packets, want the one", len(got))
 	}
 	if n := counter(t, s, "ingress-redirected"); n != 1 {
-		t.Errorf("ingress_redirected %d, want 1", n)
+		t.Errorf("ingress-redirected %d, want 1", n)
 	}
 }
 
@@ -109,7 +109,7 @@ func fromElsewhere(t *testing.T, l *lab, s *Steering) {
 		t.Errorf("the reader got %d packets from outside the prefix", len(got))
 	}
 	if n := counter(t, s, "ingress-passed-other") - before; n != 1 {
-		t.Errorf("ingress_passed_other moved by %d, want 1", n)
+		t.Errorf("ingress-passed-other moved by %d, want 1", n)
 	}
 }
 
@@ -132,10 +132,10 @@ func mayNotLeave(t *testing.T, l *lab, s *Steering) {
 	}
 	after := show(s)
 	if n := after["egress-dropped"] - before["egress-dropped"]; n != uint64(len(bad)) {
-		t.Errorf("egress_dropped moved by %d, want %d", n, len(bad))
+		t.Errorf("egress-dropped moved by %d, want %d", n, len(bad))
 	}
 	if after["egress-redirected"] != before["egress-redirected"] {
-		t.Errorf("egress_redirected moved from %d to %d", before["egress-redirected"], after["egress-redirected"])
+		t.Errorf("egress-redirected moved from %d to %d", before["egress-redirected"], after["egress-redirected"])
 	}
 }
 
