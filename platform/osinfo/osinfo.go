@@ -1,5 +1,5 @@
 // Package osinfo tells what the operating system does or has already that
-// matters to reach64: another CLAT, and which rights this process lacks.
+// matters to reach64: another CLAT, a VPN, and which rights this process lacks.
 //
 // It only looks; agent/reach decides.
 package osinfo
