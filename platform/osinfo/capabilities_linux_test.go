@@ -20,7 +20,7 @@ func TestCapabilitiesOfAThread(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := func(step string) {
-		c, err := ReadCapabilities()
+		c, err := Capabilities()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,7 @@ package osinfo
 
 import "github.com/reach64/reach64/platform"
 
-// ReadCapabilities is for Linux alone: elsewhere an administrator has all rights.
-func ReadCapabilities() (Capabilities, error) {
-	return Capabilities{}, platform.Unsupported("capabilities of a process")
+// Capabilities is for Linux alone: elsewhere an administrator has all rights.
+func Capabilities() (CapabilitySet, error) {
+	return CapabilitySet{}, platform.Unsupported("capabilities of a process")
 }

@@ -7,14 +7,14 @@ import (
 	"strconv"
 )
 
-// Capabilities are the rights of this process among those that reach64 uses, by
+// CapabilitySet is the rights of this process among those that reach64 uses, by
 // name, such as "CAP_NET_ADMIN".
-type Capabilities struct {
+type CapabilitySet struct {
 	Present, Missing []string
 }
 
 // Has tells whether the process has the capability of this name.
-func (c Capabilities) Has(name string) bool { return slices.Contains(c.Present, name) }
+func (c CapabilitySet) Has(name string) bool { return slices.Contains(c.Present, name) }
 
 // The capabilities that reach64 uses, with their bits of linux/capability.h.
 var used = []struct {
@@ -29,7 +29,7 @@ var used = []struct {
 
 // parseCapabilities reads the effective capabilities of a /proc/PID/status, a
 // number in hexadecimal (proc_pid_status(5), CapEff).
-func parseCapabilities(status []byte) (Capabilities, error) {
+func parseCapabilities(status []byte) (CapabilitySet, error) {
 	for line := range bytes.Lines(status) {
 		text, ok := bytes.CutPrefix(line, []byte("CapEff:"))
 		if !ok {
@@ -38,9 +38,9 @@ func parseCapabilities(status []byte) (Capabilities, error) {
 		text = bytes.TrimSpace(text)
 		set, err := strconv.ParseUint(string(text), 16, 64)
 		if err != nil {
-			return Capabilities{}, fmt.Errorf("read capabilities: CapEff is %q: %w", text, err)
+			return CapabilitySet{}, fmt.Errorf("read capabilities: CapEff is %q: %w", text, err)
 		}
-		var c Capabilities
+		var c CapabilitySet
 		for _, u := range used {
 			if set>>u.bit&1 == 1 {
 				c.Present = append(c.Present, u.name)
@@ -50,5 +50,5 @@ func parseCapabilities(status []byte) (Capabilities, error) {
 		}
 		return c, nil
 	}
-	return Capabilities{}, fmt.Errorf("read capabilities: no line CapEff in %d bytes", len(status))
+	return CapabilitySet{}, fmt.Errorf("read capabilities: no line CapEff in %d bytes", len(status))
 }

@@ -15,10 +15,17 @@ import (
 // layout is one operating system's places.
 type layout struct{ config, state, run string }
 
-func places() layout {
-	switch runtime.GOOS {
+func places() layout { return placesOf(runtime.GOOS, os.Getenv("ProgramData")) }
+
+// placesOf returns the places of an operating system. Windows says where its
+// programs' data are; a service without that variable must not use its working folder.
+func placesOf(system, programData string) layout {
+	switch system {
 	case "windows":
-		data := filepath.Join(os.Getenv("ProgramData"), "Reach64")
+		if programData == "" {
+			programData = `C:\ProgramData`
+		}
+		data := filepath.Join(programData, "Reach64")
 		return layout{config: data, state: filepath.Join(data, "state"), run: filepath.Join(data, "state")}
 	case "darwin":
 		base := "/Library/Application Support/Reach64"
@@ -30,6 +37,9 @@ func places() layout {
 
 // ConfigFile is the configuration file that is read when none is named.
 func ConfigFile() string { return filepath.Join(places().config, "reach64.toml") }
+
+// ConfDir is the folder for drop-ins to ConfigFile.
+func ConfDir() string { return filepath.Join(places().config, "conf.d") }
 
 // StateDir holds what outlives a run: the journal and the secret.
 func StateDir() string { return env("REACH64_STATE_DIR", places().state) }

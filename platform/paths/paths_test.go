@@ -16,6 +16,36 @@ func TestEnvironmentMovesStateAndRunTimeFiles(t *testing.T) {
 	}
 }
 
+func TestPlacesOfEachSystem(t *testing.T) {
+	mac := "/Library/Application Support/Reach64"
+	windows := func(data string) layout {
+		root := filepath.Join(data, "Reach64")
+		return layout{root, filepath.Join(root, "state"), filepath.Join(root, "state")}
+	}
+	tests := map[string]struct {
+		system, programData string
+		want                layout
+	}{
+		"Linux":                       {"linux", "", layout{"/etc/reach64", "/var/lib/reach64", "/run/reach64"}},
+		"macOS":                       {"darwin", "", layout{mac, mac + "/state", "/var/run/reach64"}},
+		"Windows":                     {"windows", `D:\Data`, windows(`D:\Data`)},
+		"Windows without environment": {"windows", "", windows(`C:\ProgramData`)},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := placesOf(tt.system, tt.programData); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDropInsAreBesideTheConfiguration(t *testing.T) {
+	if got, want := ConfDir(), filepath.Join(filepath.Dir(ConfigFile()), "conf.d"); got != want {
+		t.Errorf("ConfDir = %q, want %q", got, want)
+	}
+}
+
 func TestEmptyVariableIsNone(t *testing.T) {
 	t.Setenv("REACH64_STATE_DIR", "")
 	if StateDir() == "" {
