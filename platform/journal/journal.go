@@ -58,6 +58,9 @@ type line struct {
 // what is done.
 const maxLines = 1000
 
+// maxID is more than any journal counts to; beyond it a line is damaged.
+const maxID = 1 << 62
+
 // file is what the journal does with its open file.
 type file interface {
 	Write(b []byte) (int, error)
@@ -107,7 +110,8 @@ func (j *Journal) read(text []byte) {
 		if len(raw) == 0 {
 			continue
 		}
-		if err := json.Unmarshal(raw, &l); err != nil || (l.Add == nil) == (l.Done == 0) {
+		if err := json.Unmarshal(raw, &l); err != nil || (l.Add == nil) == (l.Done == 0) ||
+			l.Add != nil && (l.Add.ID == 0 || l.Add.ID > maxID) {
 			j.damaged++
 			continue
 		}

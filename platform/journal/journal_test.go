@@ -71,6 +71,8 @@ func TestTornAndDamagedLinesCostOnlyThemselves(t *testing.T) {
 		"zeros after a crash":  {good + "\n\x00\x00\x00\x00\n", 1, 1},
 		"foreign text":         {"hello\n" + good + "\n", 1, 1},
 		"neither add nor done": {"{}\n" + good + "\n", 1, 1},
+		"no id":                {`{"add":{"kind":"address"}}` + "\n" + good + "\n", 1, 1},
+		"impossible id":        {`{"add":{"id":18446744073709551615}}` + "\n" + good + "\n", 1, 1},
 		"bad prefix":           {`{"add":{"id":1,"kind":"address","prefix":"x"}}` + "\n", 0, 1},
 		"done before add":      {`{"done":7}` + "\n" + good + "\n", 1, 0},
 		"added and done":       {good + "\n" + `{"done":7}` + "\n", 0, 0},
@@ -185,4 +187,22 @@ func TestLongRunDoesNotGrow(t *testing.T) {
 	if want := []uint64{keep, last}; !slices.Equal(got, want) {
 		t.Errorf("entries %v, want %v", got, want)
 	}
+}
+
+// Whatever a crash leaves in the file, a new entry can be added and is found.
+func FuzzJournal(f *testing.F) {
+	f.Add(`{"add":{"id":7,"kind":"address","link":"eth0","index":2,"prefix":"2001:db8::1/128"}}` + "\n{\"done\":7}\n{\"add")
+	f.Add("\x00\n{}\n[]\nnull\n" + `{"add":{"id":18446744073709551615}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "journal")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := open(t, path)
+		before := len(j.Entries())
+		add(t, j, address("eth0", "2001:db8::1/128"))
+		if got := len(open(t, path).Entries()); got != before+1 {
+			t.Errorf("%d entries after one was added to %d", got, before)
+		}
+	})
 }

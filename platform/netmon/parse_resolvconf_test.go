@@ -3,6 +3,7 @@ package netmon
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -30,4 +31,20 @@ func TestResolvConf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever stands in the file, what comes out are addresses that were in it.
+func FuzzResolvConf(f *testing.F) {
+	f.Add("nameserver 2001:db8::53\n# x\nnameserver fe80::1%eth0 \nnameserver ::ffff:192.0.2.53")
+	f.Add("nameserver\t\x00\nnameserver %\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, a := range parseResolvConf([]byte(text)) {
+			if !a.IsValid() || a.Is4In6() {
+				t.Errorf("%q gives %v", text, a)
+			}
+			if !strings.Contains(text, "nameserver") {
+				t.Errorf("%q has no name server, but gives %v", text, a)
+			}
+		}
+	})
 }

@@ -56,3 +56,15 @@ func TestCapabilitiesThatCannotBeRead(t *testing.T) {
 		})
 	}
 }
+
+// Each capability is either there or missing, or the text is refused.
+func FuzzParseCapabilities(f *testing.F) {
+	f.Add(status("CapEff:\t000001ffffffffff\n"))
+	f.Add("CapEff:-1")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseCapabilities([]byte(text))
+		if n := len(c.Present) + len(c.Missing); err == nil && n != len(used) || err != nil && n != 0 {
+			t.Errorf("%q gives %+v, %v", text, c, err)
+		}
+	})
+}
