@@ -146,8 +146,8 @@ func (a *Agent) showServers(s *status.Status, out reach.Out) {
 	results, running := a.probes.results(), a.probes.targets()
 	for i, conf := range a.conf.Servers {
 		v := status.Server{Name: conf.Name, Port: conf.Port, Path: reach.PathNone.String(), Reason: "no-path", Others: []status.Probe{}}
-		if err := a.names.answer(conf.Name).err; err != nil && len(a.ipv4(conf)) == 0 {
-			v.Reason, v.Error = "name-not-resolved", status.Ptr(err.Error())
+		if name := a.names.answer(conf.Name); name.err != nil && len(a.ipv4(conf))+len(name.ipv6) == 0 {
+			v.Reason, v.Error, v.Reachable = "name-not-resolved", status.Ptr(name.err.Error()), new(bool)
 		}
 		var best probeKey
 		for _, k := range running {

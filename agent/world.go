@@ -39,7 +39,9 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 	}
 	results := a.probes.results()
 	for i, s := range a.conf.Servers {
-		w.Servers = append(w.Servers, reach.Server{IPv4: a.ipv4(s), IPv6: a.names.answer(s.Name).ipv6, Probed: probed(results, i)})
+		name := a.names.answer(s.Name)
+		w.Servers = append(w.Servers, reach.Server{IPv4: a.ipv4(s), IPv6: name.ipv6, Probed: probed(results, i),
+			Lost: name.err != nil && len(a.ipv4(s))+len(name.ipv6) == 0})
 	}
 	return w
 }

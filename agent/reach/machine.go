@@ -299,10 +299,7 @@ func route(class Class, clat CLAT, why Reason, detail string, w World) (Path, Re
 	case class == ClassV6OnlyNativeServer:
 		return PathNative, ReasonNativeServer, ""
 	case clat != (CLAT{}) && why == "" && w.Own.Ready:
-		if probedAll(w, PathCLAT, false) {
-			return PathCLAT, ReasonServerSilent, ""
-		}
-		return PathCLAT, ReasonCLATUp, ""
+		return PathCLAT, throughCLAT(w), ""
 	case anyProbed(w, PathSynthesized):
 		if why == "" {
 			why = ReasonCLATStarting
@@ -323,12 +320,24 @@ func anyProbed(w World, p Path) bool {
 	return false
 }
 
-// probedAll tells whether every server was probed over p with this result.
-func probedAll(w World, p Path, want bool) bool {
+// throughCLAT says how the servers are reached while the CLAT is up. A server
+// that was not probed yet does not count.
+func throughCLAT(w World) Reason {
+	reached, failed := 0, 0
 	for _, s := range w.Servers {
-		if got, ok := s.Probed[p]; !ok || got != want {
-			return false
+		ok, probed := s.Probed[PathCLAT]
+		switch {
+		case ok:
+			reached++
+		case probed || s.Lost:
+			failed++
 		}
 	}
-	return len(w.Servers) > 0
+	switch {
+	case failed > 0 && reached == 0:
+		return ReasonServerSilent
+	case failed > 0:
+		return ReasonSomeSilent
+	}
+	return ReasonCLATUp
 }

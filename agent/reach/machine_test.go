@@ -66,6 +66,8 @@ func (w *world) only128() *world {
 func (w *world) tentative() *world             { w.Net.Links[0].Addrs[1].Tentative = true; return w }
 func (w *world) probed(p Path, ok bool) *world { w.Servers[0].Probed[p] = ok; return w }
 
+func (w *world) and(s Server) *world { w.Servers = append(w.Servers, s); return w }
+
 // up adds what a running CLAT leaves in the network state.
 func (w *world) up() *world {
 	addr6 := netip.MustParseAddr("2001:db8:1::c1a7")
@@ -100,9 +102,12 @@ func TestVerdicts(t *testing.T) {
 		"NAT64 without DNS64":                     {v6only().prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		"NAT64 with DNS64":                        {v6only().prefix(prefixA, pref64.DNS).dns64(), ClassV6OnlyNAT64DNS64, PathNone, ReasonCLATStarting, true},
 		"host address still tentative: start now": {v6only().tentative().prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
-		"CLAT up":                {v6only().prefix(prefixA, pref64.RA).up(), ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
-		"CLAT up, server silent": {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, false), ClassV6OnlyNAT64, PathCLAT, ReasonServerSilent, true},
-		"our own default route is not native IPv4": {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true), ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
+		"CLAT up":                                   {v6only().prefix(prefixA, pref64.RA).up(), ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
+		"CLAT up, server silent":                    {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, false), ClassV6OnlyNAT64, PathCLAT, ReasonServerSilent, true},
+		"CLAT up, one of two servers silent":        {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true).and(Server{Probed: map[Path]bool{PathCLAT: false}}), ClassV6OnlyNAT64, PathCLAT, ReasonSomeSilent, true},
+		"CLAT up, one silent, one without address":  {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, false).and(Server{Lost: true}), ClassV6OnlyNAT64, PathCLAT, ReasonServerSilent, true},
+		"CLAT up, one reached, one not probed":      {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true).and(Server{}), ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
+		"our own default route is not native IPv4":  {v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true), ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
 		"another CLAT":                              {v6only().prefix(prefixA, pref64.RA).foreign(), ClassNativeCLAT, PathNone, ReasonForeignCLAT, false},
 		"another CLAT that reaches the server":      {v6only().foreign().probed(PathNative, true), ClassNativeCLAT, PathNative, ReasonForeignCLAT, false},
 		"server has IPv6, no NAT64":                 {v6only().probed(PathNative, true), ClassV6OnlyNativeServer, PathNative, ReasonNativeServer, false},

@@ -94,6 +94,7 @@ type Server struct {
 	IPv4   []netip.Addr
 	IPv6   []netip.Addr
 	Probed map[Path]bool // last result by path; missing: not probed
+	Lost   bool          // its name cannot be resolved, and no address is known
 }
 
 // CLAT is the translator that is wanted. The zero value is none. It is

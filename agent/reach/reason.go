@@ -21,6 +21,7 @@ const (
 	ReasonCLATStarting Reason = "clat-starting"
 	ReasonCLATUp       Reason = "clat-carries-ipv4"
 	ReasonServerSilent Reason = "server-does-not-answer"
+	ReasonSomeSilent   Reason = "some-servers-do-not-answer"
 	ReasonNotPermitted Reason = "not-permitted"
 	ReasonDatapath     Reason = "datapath-failed"
 	ReasonDuplicate    Reason = "duplicate-address"
@@ -28,6 +29,8 @@ const (
 
 // text is what a reason means to a person, and what to do about it.
 type text struct{ sentence, advice string }
+
+const lookAtServers = "Look at the servers below: refused means that the server's port is closed, timeout that the NAT64 or a firewall drops the packets, tls that something answers that does not prove to be the server."
 
 var texts = map[Reason]text{
 	ReasonOffline:      {"There is no default route, neither IPv6 nor IPv4.", "Connect to a network. reach64 goes on by itself when a router appears."},
@@ -44,7 +47,8 @@ var texts = map[Reason]text{
 	ReasonHoldDown:     {"Native IPv4 comes and goes; the CLAT waits until it settles.", "Look at the network's DHCPv4 server if this goes on."},
 	ReasonCLATStarting: {"The CLAT is being set up; its address is checked for duplicates.", ""},
 	ReasonCLATUp:       {"IPv4 to the server goes through the CLAT and the network's NAT64.", ""},
-	ReasonServerSilent: {"The CLAT is up, but no server answers through it.", "Look at the servers below: refused means that the server's port is closed, timeout that the NAT64 or a firewall drops the packets."},
+	ReasonServerSilent: {"The CLAT is up, but no server is reached through it.", lookAtServers},
+	ReasonSomeSilent:   {"The CLAT is up, but not every server is reached through it.", lookAtServers},
 	ReasonNotPermitted: {"The CLAT could not be set up: reach64 is not permitted to.", "Run the service as root, or give it the capability that is named."},
 	ReasonDatapath:     {"The CLAT could not be set up.", "See the detail; reach64 tries again when the network changes and every 30 seconds."},
 	ReasonDuplicate:    {"The CLAT's IPv6 address is in use by another machine.", "reach64 draws another one by itself; if this stays, a device on the link answers for every address."},

@@ -219,6 +219,17 @@ func TestDefaultRouteServesAddressesThatAreNotConfigured(t *testing.T) {
 	roundTrip(t, w)
 }
 
+func TestServerWhoseNameIsUnknownIsNotOverlooked(t *testing.T) {
+	w := newWorld(t, vnet.Options{})
+	w.echoServer(t)
+	s := start(t, w, conf+"[[server]]\nname = \"nosuch.example.test\"\n")
+	st := waitFor(t, s, "said that one server is not reached", func(st status.Status) bool { return st.Reason == "some-servers-do-not-answer" })
+	if v := st.Servers[1]; st.Exit() != status.ExitDegraded || v.Reason != "name-not-resolved" || v.Reachable == nil || *v.Reachable {
+		t.Errorf("exit %d, server %+v", st.Exit(), v)
+	}
+	roundTrip(t, w)
+}
+
 // Whoever answers for the server's name cannot draw local traffic into the CLAT.
 func TestAddressesThatNoServerHasAreNotRouted(t *testing.T) {
 	w := newWorld(t, vnet.Options{Zone: map[string][]netip.Addr{"backup.example.test": {netip.MustParseAddr("127.0.0.1"),
