@@ -35,7 +35,8 @@ type prober struct {
 	changed  chan struct{} // capacity 1; a full channel means that news is waiting already
 
 	mu      sync.Mutex
-	ctx     context.Context // of Run; nil before
+	ctx     context.Context           // of run; nil before and after
+	early   map[probeKey]probe.Target // set before run
 	wg      sync.WaitGroup
 	running map[probeKey]*probing
 }
@@ -52,10 +53,12 @@ func newProber(p func(context.Context, probe.Target) probe.Result, interval time
 	return &prober{probe: p, interval: interval, changed: make(chan struct{}, 1), running: make(map[probeKey]*probing)}
 }
 
-// run holds the targets' goroutines until ctx ends.
+// run holds the targets' goroutines until ctx ends. It begins with what was set
+// before.
 func (p *prober) run(ctx context.Context) error {
 	p.mu.Lock()
 	p.ctx = ctx
+	p.replace(p.early)
 	p.mu.Unlock()
 	<-ctx.Done()
 	p.mu.Lock()
@@ -65,14 +68,19 @@ func (p *prober) run(ctx context.Context) error {
 	return nil
 }
 
-// set replaces the set of targets. New ones are probed at once; a target whose
-// epoch rose is probed again.
+// set replaces the set of targets. New ones are probed at once.
 func (p *prober) set(targets map[probeKey]probe.Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ctx == nil {
+		p.early = targets
 		return
 	}
+	p.replace(targets)
+}
+
+// replace is set with mu held, while run runs.
+func (p *prober) replace(targets map[probeKey]probe.Target) {
 	for k, r := range p.running {
 		if _, ok := targets[k]; !ok {
 			r.cancel()

@@ -114,6 +114,23 @@ func TestTargetThatLeavesIsForgotten(t *testing.T) {
 	})
 }
 
+func TestTargetsSetBeforeTheStartAreProbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{answers: []bool{true}}
+		p := newProber(s.probe, time.Minute)
+		p.set(one(reach.PathCLAT))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.run(ctx) }()
+		synctest.Wait()
+		if n := len(s.times()); n != 1 {
+			t.Errorf("%d probes, want 1", n)
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestRefreshProbesNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{answers: []bool{true}}
