@@ -19,7 +19,7 @@ import (
 	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/ipc"
-	"github.com/reach64/reach64/platform/osinfo"
+	"github.com/reach64/reach64/platform/tun"
 )
 
 // netnsStage is three network namespaces: the endpoint, the router, the server.
@@ -44,7 +44,7 @@ func canNamespaces() error {
 	if _, err := exec.LookPath("ip"); err != nil {
 		return errors.New("the program ip (package iproute2) is missing")
 	}
-	return osinfo.DeviceUsable("/dev/net/tun")
+	return tun.Check()
 }
 
 func newNetnsStage(ctx context.Context, dir string) (_ *netnsStage, err error) {

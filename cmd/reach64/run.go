@@ -24,6 +24,7 @@ import (
 	"github.com/reach64/reach64/platform/journal"
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/paths"
+	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/tunnel/bpf"
 )
 
@@ -52,8 +53,10 @@ func serve(ctx context.Context, stderr io.Writer, file string) error {
 		return &exit{status.ExitConfig, err}
 	}
 	defer closeLog()
-	if err := bpf.Check(); err != nil {
-		return permission(fmt.Errorf("check what the CLAT needs: %w", err))
+	for _, check := range []func() error{bpf.Check, tun.Check} {
+		if err := check(); err != nil {
+			return permission(fmt.Errorf("check what the CLAT needs: %w", err))
+		}
 	}
 	held, err := acquire()
 	if err != nil {

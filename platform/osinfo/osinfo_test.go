@@ -1,12 +1,9 @@
 package osinfo
 
 import (
-	"errors"
 	"net/netip"
-	"path/filepath"
 	"testing"
 
-	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/netstate"
 )
 
@@ -49,13 +46,5 @@ func TestForeignCLAT(t *testing.T) {
 				t.Error("no evidence")
 			}
 		})
-	}
-}
-
-func TestMissingDeviceIsNamed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tun")
-	var perm *platform.PermissionError
-	if err := DeviceUsable(path); !errors.As(err, &perm) || perm.Need != path {
-		t.Errorf("err = %v, want a PermissionError that names %s", err, path)
 	}
 }

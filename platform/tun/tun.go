@@ -41,6 +41,10 @@ type Device struct {
 // error is a *platform.PermissionError.
 func Open(name string) (*Device, error) { return open(name) }
 
+// Check tells whether the device file may be opened: nil, or an error as Open
+// gives. It makes no device.
+func Check() error { return check() }
+
 // Name returns the interface's name when it was opened.
 func (d *Device) Name() string { return d.name }
 

@@ -94,6 +94,14 @@ func open(name string) (*Device, error) {
 	return d, nil
 }
 
+func check() error {
+	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return openError(err)
+	}
+	return unix.Close(fd)
+}
+
 // openError names the device file when it is missing or barred, as in containers.
 func openError(err error) error {
 	switch {

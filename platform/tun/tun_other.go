@@ -21,3 +21,5 @@ func (port) writePacket(vnethdr.Header, []byte, []byte) error {
 }
 
 func (port) close() error { return platform.Unsupported("TUN device with offloads") }
+
+func check() error { return platform.Unsupported("TUN device") }
