@@ -40,9 +40,15 @@ func isQuery4(typ uint8) bool {
 }
 
 // answer6 puts an ICMPv6 error for the sender into out, from the CLAT's address.
-// The sender must be one host; an ICMPv6 error is never answered.
+// The sender must be one host that can be reached from here, which a link-local
+// one cannot (SIIT-5). ICMPv6 errors and what concerns one link alone are never
+// answered (SIIT-67).
 func (t *Translator) answer6(out *Batch, p in6, v Verdict, typ, code uint8, rest uint32) Verdict {
-	if !unicast6([16]byte(p.pkt[8:24])) || p.proto == protoICMPv6 && (len(p.l4()) == 0 || p.l4()[0] < 128) {
+	src := [16]byte(p.pkt[8:24])
+	if !unicast6(src) || src[0] == 0xfe && src[1]&0xc0 == 0x80 {
+		return unanswered(v)
+	}
+	if p.proto == protoICMPv6 && (len(p.l4()) == 0 || !isQuery6(p.l4()[0])) {
 		return unanswered(v)
 	}
 	quote := p.pkt[:min(len(p.pkt), maxError6-48)]
@@ -57,6 +63,12 @@ func (t *Translator) answer6(out *Batch, p in6, v Verdict, typ, code uint8, rest
 	binary.BigEndian.PutUint16(b[42:], ^fold(pseudo6(b[8:40], 8+len(quote), protoICMPv6)+sum(b[40:])+sum(quote)))
 	out.add(vnethdr.Header{}, b, quote)
 	return v
+}
+
+// isQuery6 is false for ICMPv6 errors, and for multicast listener and neighbour
+// discovery, Redirect among them.
+func isQuery6(typ uint8) bool {
+	return typ >= 128 && (typ < 130 || typ > 137) && typ != 143
 }
 
 // unicast6 is false for sources that are not one other host: unspecified,

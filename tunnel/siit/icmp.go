@@ -122,9 +122,10 @@ func (t *Translator) mtuTo6(mtu4, length int) uint32 {
 }
 
 // mtuTo4 is the MTU in Fragmentation Needed for one in a Packet Too Big
-// (7915-61). Less than 1280 is taken as 1280, so that nobody shrinks it (7915-62).
-func (t *Translator) mtuTo4(mtu6 uint32) uint32 {
-	return min(max(mtu6, 1280)-20, uint32(t.conf.MTU4), uint32(t.conf.MTU6-20), 65535)
+// (7915-61), for a packet of which growth bytes are IPv6's alone. Less than 1280
+// is taken as 1280, so that nobody shrinks it (7915-62).
+func (t *Translator) mtuTo4(mtu6, growth uint32) uint32 {
+	return min(max(mtu6, 1280)-growth, uint32(t.conf.MTU4), uint32(t.conf.MTU6-20), 65535)
 }
 
 // errorTypes6 gives type and code in ICMPv6 and the fourth to eighth byte for an
@@ -171,7 +172,7 @@ func (t *Translator) errorTypes4(msg []byte) (typ, code uint8, rest uint32, ok b
 			return 3, 3, 0, true
 		}
 	case 2:
-		return 3, 4, t.mtuTo4(word), true
+		return 3, 4, t.mtuTo4(word, 20), true
 	case 3:
 		return 11, code, 0, true
 	case 4:

@@ -16,9 +16,14 @@ const (
 	nextHopByHop = 0
 	nextRouting  = 43
 	nextFragment = 44
+	nextAH       = 51
 	nextNone     = 59
 	nextOptions  = 60
 	nextMobility = 135
+	nextHIP      = 139
+	nextShim6    = 140
+	nextTest1    = 253
+	nextTest2    = 254
 )
 
 // checkField is where the checksum stands in a transport header, -1 for

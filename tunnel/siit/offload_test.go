@@ -134,42 +134,6 @@ func alike(t *testing.T, tr *Translator, way func(*Batch, vnethdr.Header, []byte
 	}
 }
 
-func TestOffloadThatDoesNotFitIsDropped(t *testing.T) {
-	c := oracleConfigs()[0]
-	c.MTU6, c.MTU4 = 1500, 1480
-	tests := map[string]struct {
-		kind   string
-		change func(*vnethdr.Header)
-		want   Verdict
-	}{
-		"as it should be": {"tcp", func(*vnethdr.Header) {}, OK},
-		"ECN is kept":     {"tcp", func(h *vnethdr.Header) { h.GSOType |= vnethdr.GSOECN }, OK},
-		"SIIT-88 super-packet, complete checksum": {"tcp", func(h *vnethdr.Header) { h.Flags = 0 }, Offload},
-		"the other family's type":                 {"tcp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOTCPv6 }, Offload},
-		"UDP's type on TCP":                       {"tcp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOUDPL4 }, Offload},
-		"SIIT-85 UFO is not offered":              {"udp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOUDP }, Offload},
-		"SIIT-92 ECN alone":                       {"tcp", func(h *vnethdr.Header) { h.GSOType = vnethdr.GSOECN }, Offload},
-		"segments of no size":                     {"tcp", func(h *vnethdr.Header) { h.GSOSize = 0 }, Offload},
-		"checksum begins elsewhere":               {"tcp", func(h *vnethdr.Header) { h.CsumStart = 24 }, Offload},
-		"checksum stands elsewhere":               {"tcp", func(h *vnethdr.Header) { h.CsumOffset = 6 }, Offload},
-		"SIIT-90 segments too large":              {"tcp", func(h *vnethdr.Header) { h.GSOSize = 1441 }, AnsweredTooBig},
-		"segments just fit":                       {"tcp", func(h *vnethdr.Header) { h.GSOSize = 1440 }, OK},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			h, p := super(t, c, tt.kind, 4000, 1400)
-			tt.change(&h)
-			b := NewBatch()
-			if v := translator(t, c).To6(b, h, p); v != tt.want {
-				t.Fatalf("verdict %v, want %v", v, tt.want)
-			}
-			if tt.want == OK && b.Packets()[0].Hdr.GSOType&vnethdr.GSOECN != h.GSOType&vnethdr.GSOECN {
-				t.Error("the ECN bit was lost")
-			}
-		})
-	}
-}
-
 // A wrong checksum leaves as wrong as it came (SIIT-36); one that is left to
 // offload is never made a complete one (SIIT-87).
 func TestChecksumsAreNotRepaired(t *testing.T) {
@@ -226,10 +190,76 @@ func TestNothingIsAllocated(t *testing.T) {
 		packets["6to4 "+name] = back(t, oracleTo6(t, c, p))
 	}
 	packets["6to4 error"] = error6(c, router, 2, 0, 1400, oracleTo6(t, c, four["tcp"]))
+	packets["4to6 error"] = error4(c, 3, 4, 1400, oracleTo4(t, c, packets["6to4 tcp"]))
+	packets["4to6 TTL"] = edit(bytes.Clone(four["udp"]), func(p []byte) { p[8] = 1 })
+	packets["6to4 routing header"] = extension(packets["6to4 udp"], 43, []byte{0, 0, 0, 1, 0, 0, 0, 0})
+	packets["4to6 no UDP checksum"] = edit(bytes.Clone(four["udp"]), func(p []byte) { p[26], p[27] = 0, 0 })
+	packets["dropped"] = packets["6to4 udp"][:50]
+	headers := map[string]vnethdr.Header{}
+	headers["4to6 super-packet"], packets["4to6 super-packet"] = super(t, c, "tcp", 60000, 1400)
+	headers["6to4 super-packet"], packets["6to4 super-packet"] = super6(t, c, "udp", 60000, 1400)
 	for name, p := range packets {
-		if n := testing.AllocsPerRun(100, func() { b.Reset(); tr.Translate(b, vnethdr.Header{}, p) }); n != 0 {
+		h := headers[name]
+		if n := testing.AllocsPerRun(100, func() { b.Reset(); tr.Translate(b, h, p) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+	}
+}
+
+// Packets that were put into a batch before it grew stay as they were.
+func TestBatchGrows(t *testing.T) {
+	c := small()
+	tr, b := translator(t, c), NewBatch()
+	var want [][]byte
+	for i := range 100 {
+		p := sample(t, c, kinds[i%3], 0, 64, uint32(i), []byte("hello"))
+		want = append(want, oracleTo6(t, c, p))
+		if v := tr.To6(b, vnethdr.Header{}, p); v != OK {
+			t.Fatal(v)
+		}
+	}
+	if len(b.Packets()) != len(want) {
+		t.Fatalf("%d packets, want %d", len(b.Packets()), len(want))
+	}
+	for i, p := range b.Packets() {
+		if got := whole(p); !bytes.Equal(got, want[i]) {
+			t.Errorf("packet %d is % x, want % x", i, got, want[i])
+		}
+	}
+}
+
+func TestUDPWithoutChecksum(t *testing.T) { // SIIT-31, SIIT-33, 7915-41, 7915-42
+	c := small()
+	for n := range 64 {
+		in := sample(t, c, "udp", 0, 64, 0x13880035, bytes.Repeat([]byte{0xfe}, n))
+		want := oracleTo6(t, c, in)
+		in[26], in[27] = 0, 0
+		b := NewBatch()
+		if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != OK {
+			t.Fatal(v)
+		}
+		same(t, fmt.Sprintf("%d bytes", n), want, only(t, b))
+	}
+	// A payload for which the sum comes out as 0, which is sent as ffff.
+	in := sample(t, c, "udp", 0, 64, 0x13880035, []byte{0, 0})
+	copy(in[28:], oracleTo6(t, c, in)[46:48])
+	in[26], in[27] = 0, 0
+	b := NewBatch()
+	if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != OK {
+		t.Fatal(v)
+	}
+	if got := only(t, b)[46:48]; got[0] != 0xff || got[1] != 0xff {
+		t.Errorf("checksum % x, want ff ff", got)
+	}
+	// Bytes behind the datagram do not count.
+	in = edit(append(sample(t, c, "udp", 0, 64, 1, []byte("hi")), 1, 2, 3), func(p []byte) { p[3], p[26], p[27] = byte(len(p)), 0, 0 })
+	b.Reset()
+	if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != OK {
+		t.Fatal(v)
+	}
+	p := only(t, b)
+	if trimmed := p[:50]; inet(pseudo(trimmed, 40, 17), trimmed[40:]) != 0 || !bytes.Equal(p[50:], []byte{1, 2, 3}) {
+		t.Errorf("% x", p)
 	}
 }
 

@@ -23,6 +23,9 @@ func original(msg []byte, attribute uint8, unit int) []byte {
 // errorTo6 translates an ICMPv4 error that the host itself sent.
 func (t *Translator) errorTo6(out *Batch, h vnethdr.Header, p in4) Verdict {
 	msg := p.l4()
+	if h.GSOType != vnethdr.GSONone {
+		return Offload
+	}
 	if h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && sum(msg) != 0xffff {
 		return BadChecksum
 	}
@@ -32,7 +35,7 @@ func (t *Translator) errorTo6(out *Batch, h vnethdr.Header, p in4) Verdict {
 		return quoteVerdict(v)
 	}
 	// Roles are reversed: what is quoted came from the other side (SIIT-56).
-	if inner.dst != t.clat4 || !unicast4(inner.src) {
+	if inner.dst != t.clat4 || !unicast4(inner.src) || badProtocol4(inner.proto) != OK {
 		return ICMPQuote
 	}
 	typ, code, rest, ok := t.errorTypes6(msg, inner)
@@ -72,14 +75,8 @@ func (t *Translator) errorTo6(out *Batch, h vnethdr.Header, p in4) Verdict {
 // in the prefix: routers on the way to the NAT64 are not (SIIT-70).
 func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p in6) Verdict {
 	msg := p.l4()
-	if len(msg) < 8 {
-		return Malformed
-	}
-	if !unicast6([16]byte(p.pkt[8:24])) {
-		return Martian
-	}
-	if h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && fold(pseudo6(p.pkt[8:40], len(msg), protoICMPv6)+sum(msg)) != 0xffff {
-		return BadChecksum
+	if v := checkError6(h, p.pkt, msg); v != OK {
+		return v
 	}
 	typ, code, rest, ok := t.errorTypes4(msg)
 	if !ok {
@@ -104,6 +101,9 @@ func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p in6) Verdict {
 	if p.pkt[7] <= 1 {
 		return TTLExpired
 	}
+	if msg[0] == 2 && inner.atomic {
+		rest = t.mtuTo4(binary.BigEndian.Uint32(msg[4:]), 28)
+	}
 	l4 := inner.l4()
 	n, v := quotedHead(inner.proto, l4, protoICMPv6)
 	if v != OK {
@@ -114,12 +114,27 @@ func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p in6) Verdict {
 		return v
 	}
 	tail := l4[n:] // n is even when there is a tail, so that sums of the parts add up
-	tail = tail[:min(len(tail), maxError4-len(b))]
+	tail = tail[:min(len(tail), maxError4-len(b), t.conf.MTU4-len(b))]
 	t.header4(b, out, p, t.errorSource4(p.pkt), len(b)-20+len(tail), maxError4)
 	b[20], b[21] = typ, code
 	binary.BigEndian.PutUint32(b[24:], rest)
 	binary.BigEndian.PutUint16(b[22:], ^fold(sum(b[20:])+sum(tail)))
 	out.add(vnethdr.Header{}, b, tail)
+	return OK
+}
+
+// checkError6 checks the ICMPv6 error msg in pkt, but for what it quotes.
+func checkError6(h vnethdr.Header, pkt, msg []byte) Verdict {
+	switch {
+	case len(msg) < 8:
+		return Malformed
+	case !unicast6([16]byte(pkt[8:24])):
+		return Martian
+	case h.GSOType != vnethdr.GSONone:
+		return Offload
+	case h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && fold(pseudo6(pkt[8:40], len(msg), protoICMPv6)+sum(msg)) != 0xffff:
+		return BadChecksum
+	}
 	return OK
 }
 

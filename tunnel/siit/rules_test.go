@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/vnethdr"
@@ -75,6 +74,28 @@ func TestVerdicts4to6(t *testing.T) {
 		"later fragment":                      {edit(udp(40), func(p []byte) { p[7] = 1 }), Fragment},
 		"7915-21 DF, 1480 bytes fit":          {udp(1452), OK},
 		"7915-21 DF, 1481 bytes do not":       {udp(1453), AnsweredTooBig},
+		"7915-21 DF, options, 1480 bytes fit": {options(udp(1444), make([]byte, 8)), OK},
+		"7915-21 DF, options, 1481 do not":    {options(udp(1445), make([]byte, 8)), AnsweredTooBig},
+		"DF=0, 1480 bytes go whole":           {edit(udp(1452), func(p []byte) { p[6] = 0 }), OK},
+		"SIIT-40 echo that is too big":        {sample(t, c, "icmp", 0, 64, 1, make([]byte, 1453)), AnsweredTooBig},
+		"SIIT-40 echo with DF=0, too big":     {edit(sample(t, c, "icmp", 0, 64, 1, make([]byte, 1453)), func(p []byte) { p[6] = 0 }), TooBig},
+		"SIIT-23 the reserved flag":           {edit(udp(4), func(p []byte) { p[6] |= 0x80 }), OK},
+		"SIIT-2 nothing":                      {nil, NotIP},
+		"SIIT-1 no whole header":              {udp(4)[:19], Malformed},
+		"SIIT-1 length below the header":      {edit(udp(4), func(p []byte) { p[3] = 19 }), Malformed},
+		"SIIT-5 class E":                      {edit(udp(4), func(p []byte) { copy(p[16:], []byte{240, 0, 0, 1}) }), Martian},
+		"SIIT-6 network 0":                    {edit(udp(4), func(p []byte) { copy(p[16:], []byte{0, 0, 0, 1}) }), Martian},
+		"SIIT-7 to itself":                    {edit(udp(4), func(p []byte) { copy(p[16:], p[12:16]) }), Martian},
+		"the dummy address":                   {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 8}) }), Martian},
+		"192.0.0.9 is a host (R6052-10)":      {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 9}) }), OK},
+		"SIIT-12 source route of length 2":    {options(udp(4), []byte{131, 2, 0, 0}), BadOptions},
+		"SIIT-12 option without its length":   {options(udp(4), []byte{1, 1, 1, 148}), BadOptions},
+		"SIIT-13 protocol 0":                  {edit(udp(4), func(p []byte) { p[9] = 0 }), BadProtocol},
+		"SIIT-13 protocol 43":                 {edit(udp(4), func(p []byte) { p[9] = 43 }), BadProtocol},
+		"SIIT-13 protocol 60":                 {edit(udp(4), func(p []byte) { p[9] = 60 }), BadProtocol},
+		"SIIT-13 protocol 135":                {edit(udp(4), func(p []byte) { p[9] = 135 }), BadProtocol},
+		"SIIT-35 ESP passes":                  {edit(udp(4), func(p []byte) { p[9] = 50 }), OK},
+		"SIIT-35 SCTP passes":                 {edit(udp(4), func(p []byte) { p[9] = 132 }), OK},
 		"7915-22 DF=0, too big":               {edit(udp(1453), func(p []byte) { p[6] = 0 }), TooBig},
 		"SIIT-33 UDP length too large":        {edit(udp(4), func(p []byte) { p[25] = 200 }), Malformed},
 		"SIIT-33 UDP length below 8":          {edit(udp(4), func(p []byte) { p[25] = 7 }), Malformed},
@@ -132,6 +153,25 @@ func TestVerdicts6to4(t *testing.T) {
 		"SIIT-26 atomic fragment":              {extension(udp(4), 44, []byte{0, 0, 0, 0, 0, 0, 0x12, 0x34}), OK},
 		"first fragment":                       {extension(udp(40), 44, []byte{0, 0, 0, 1, 0, 0, 0x12, 0x34}), Fragment},
 		"7915-32 AH behind a Fragment Header":  {extension(set(udp(4), 6, 51), 44, make([]byte, 8)), BadOptions},
+		"7915-32 HIP behind a Fragment Header": {extension(set(udp(4), 6, 139), 44, make([]byte, 8)), BadOptions},
+		"7915-32 Shim6 behind one":             {extension(set(udp(4), 6, 140), 44, make([]byte, 8)), BadOptions},
+		"7915-32 253 behind one":               {extension(set(udp(4), 6, 253), 44, make([]byte, 8)), BadOptions},
+		"7915-32 254 behind one":               {extension(set(udp(4), 6, 254), 44, make([]byte, 8)), BadOptions},
+		"7915-32 options behind one":           {extension(extension(udp(4), 60, make([]byte, 8)), 44, make([]byte, 8)), BadOptions},
+		"7915-32 ESP may be behind one":        {extension(set(udp(4), 6, 50), 44, make([]byte, 8)), OK},
+		"SIIT-28 two Fragment Headers":         {extension(extension(udp(4), 44, make([]byte, 8)), 44, make([]byte, 8)), Fragment},
+		"SIIT-28 mobility":                     {set(udp(4), 6, 135), BadProtocol},
+		"SIIT-13 IGMP inside":                  {set(udp(4), 6, 2), BadProtocol},
+		"SIIT-28 AH passes by its IP header":   {set(udp(4), 6, 51), OK},
+		"SIIT-26 last fragment":                {extension(udp(40), 44, []byte{0, 0, 0, 8, 0, 0, 0, 1}), Fragment},
+		"SIIT-1 no whole IPv6 header":          {udp(4)[:39], Malformed},
+		"SIIT-1 extension header cut short":    {set(udp(0)[:44], 4, 0, 4, 60), Malformed},
+		"SIIT-33 UDP length below 8":           {set(udp(4), 45, 7), Malformed},
+		"SIIT-33 UDP length past the end":      {set(udp(4), 45, 13), Malformed},
+		"SIIT-1 UDP header cut short":          {set(udp(4)[:47], 4, 0, 7), Malformed},
+		"SIIT-3 Hop Limit 0":                   {set(udp(4), 7, 0), AnsweredTTL},
+		"SIIT-3 Hop Limit 2":                   {set(udp(4), 7, 2), OK},
+		"SIIT-1 no ICMPv6 header":              {set(set(udp(4)[:44], 4, 0, 4, 58), 40, 128), Malformed},
 		"7915-1 fits the IPv4 side":            {udp(1452), OK},
 		"7915-1 too big for the IPv4 side":     {udp(1453), AnsweredTooBig},
 		"neighbour solicitation":               {set(set(udp(4), 6, 58), 40, 135), ICMPType},
@@ -158,35 +198,6 @@ func TestTooManyExtensionHeaders(t *testing.T) { // SIIT-28
 	}
 	if _, v := translator(t, c).Translate(NewBatch(), vnethdr.Header{}, p); v != BadOptions {
 		t.Errorf("verdict %v", v)
-	}
-}
-
-func TestNonGlobalUnderTheWellKnownPrefix(t *testing.T) { // R6052-8, R6052-9
-	private, doc := [4]byte{10, 1, 2, 3}, [4]byte{198, 51, 100, 10}
-	tests := map[string]struct {
-		policy nat64.NonGlobal
-		prefix nat64.Prefix
-		dst    [4]byte
-		always []netip.Addr
-		want   Verdict
-	}{
-		"private by default":                  {nat64.NonGlobalPrivate, nat64.WellKnown(), private, nil, OK},
-		"documentation by default":            {nat64.NonGlobalPrivate, nat64.WellKnown(), doc, nil, NotAllowed},
-		"a configured server always":          {nat64.NonGlobalNever, nat64.WellKnown(), doc, []netip.Addr{netip.AddrFrom4(doc)}, OK},
-		"never":                               {nat64.NonGlobalNever, nat64.WellKnown(), private, nil, NotAllowed},
-		"always":                              {nat64.NonGlobalAlways, nat64.WellKnown(), doc, nil, OK},
-		"a prefix of the network's own":       {nat64.NonGlobalNever, nat64.MustParse("2001:db8:64:ff9b::/96"), private, nil, OK},
-		"link-local under no prefix (SEC-11)": {nat64.NonGlobalAlways, nat64.MustParse("2001:db8:64:ff9b::/96"), [4]byte{169, 254, 1, 1}, nil, NotAllowed},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			c := vectorConfig()
-			c.Prefix, c.NonGlobal, c.AlwaysAllow = tt.prefix, tt.policy, tt.always
-			in := edit(sample(t, c, "udp", 0, 64, 1, nil), func(p []byte) { copy(p[16:], tt.dst[:]) })
-			if v := translator(t, c).To6(NewBatch(), vnethdr.Header{}, in); v != tt.want {
-				t.Errorf("verdict %v, want %v", v, tt.want)
-			}
-		})
 	}
 }
 
@@ -237,54 +248,5 @@ func TestAnswersSayWhatAndFromWhom(t *testing.T) {
 		netip.AddrFrom16([16]byte(p[8:24])) != c.CLAT6 || [16]byte(p[24:40]) != [16]byte(six[8:24]) ||
 		fold(pseudo6(p[8:40], len(p)-40, protoICMPv6)+sum(p[40:])) != 0xffff {
 		t.Errorf("Packet Too Big = % x", p[:48])
-	}
-}
-
-func TestLimiter(t *testing.T) { // SIIT-68
-	var l Limiter
-	now := time.Unix(1000, 0)
-	allowed := func(v Verdict, n int) (ok int) {
-		for range n {
-			if l.Allow(now, v) {
-				ok++
-			}
-		}
-		return ok
-	}
-	if got := allowed(AnsweredTTL, 100); got != errorBurst {
-		t.Errorf("%d errors at once, want %d", got, errorBurst)
-	}
-	if got := allowed(AnsweredTooBig, 100); got != tooBigBurst {
-		t.Errorf("%d Packet Too Big at once, want %d though errors ran out", got, tooBigBurst)
-	}
-	now = now.Add(time.Second)
-	if got := allowed(AnsweredTTL, 100); got != errorRate {
-		t.Errorf("%d errors after a second, want %d", got, errorRate)
-	}
-	now = now.Add(-time.Hour) // a clock that jumps back
-	if got := allowed(AnsweredTTL, 100); got != 0 {
-		t.Errorf("%d errors after the clock went back, want 0", got)
-	}
-}
-
-func TestBadConfigurationsAreRefused(t *testing.T) {
-	tests := map[string]func(*Config){
-		"no prefix":             func(c *Config) { c.Prefix = nat64.Prefix{} },
-		"IPv6 as IPv4":          func(c *Config) { c.CLAT4 = c.CLAT6 },
-		"no IPv6":               func(c *Config) { c.CLAT6 = netip.Addr{} },
-		"IPv4-mapped":           func(c *Config) { c.CLAT6 = netip.MustParseAddr("::ffff:192.0.2.1") },
-		"link-local":            func(c *Config) { c.CLAT6 = netip.MustParseAddr("fe80::1") },
-		"address in the prefix": func(c *Config) { c.CLAT6 = netip.MustParseAddr("64:ff9b::1") },
-		"IPv6 MTU below 1280":   func(c *Config) { c.MTU6 = 1279 },
-		"IPv4 MTU below 68":     func(c *Config) { c.MTU4 = 67 },
-	}
-	for name, spoil := range tests {
-		t.Run(name, func(t *testing.T) {
-			c := vectorConfig()
-			spoil(&c)
-			if _, err := New(c); err == nil {
-				t.Error("no error")
-			}
-		})
 	}
 }

@@ -17,7 +17,7 @@ type in6 struct {
 	proto  uint8
 	ident  uint16 // Identification of an atomic fragment
 	atomic bool   // a Fragment Header with offset 0 and M 0 was skipped
-	bad    int    // offset for a Parameter Problem
+	bad    int    // offset of Segments Left in a Routing header not used up, or 0
 }
 
 func (p in6) l4() []byte { return p.pkt[p.at:] }
@@ -84,6 +84,9 @@ func walk6(pkt []byte) (p in6, v Verdict) {
 		case nextNone, nextMobility, protoICMP, protoIGMP:
 			return p, BadProtocol
 		default:
+			if p.bad != 0 {
+				return p, AnsweredRouting
+			}
 			return p, OK
 		}
 		if p.proto == nextHopByHop && p.at != 40 {
@@ -100,9 +103,9 @@ func walk6(pkt []byte) (p in6, v Verdict) {
 		} else {
 			size = (int(b[1]) + 1) * 8
 		}
-		if p.proto == nextRouting && b[3] != 0 {
+		// Go on: what lies behind decides whether it may be answered.
+		if p.proto == nextRouting && b[3] != 0 && p.bad == 0 {
 			p.bad = p.at + 3
-			return p, AnsweredRouting
 		}
 		p.proto, p.at = b[0], p.at+size
 		if p.at > len(pkt) || p.at > 40+maxHeaderBytes {
@@ -118,7 +121,7 @@ func (p *in6) fragment(b []byte) Verdict {
 		return Fragment
 	}
 	switch b[0] {
-	case nextHopByHop, nextOptions, nextRouting, nextMobility, 51:
+	case nextHopByHop, nextOptions, nextRouting, nextMobility, nextAH, nextHIP, nextShim6, nextTest1, nextTest2:
 		return BadOptions // 7915-32
 	}
 	p.atomic, p.ident = true, binary.BigEndian.Uint16(b[6:])
