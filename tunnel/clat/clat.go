@@ -57,11 +57,17 @@ func (c *CLAT) SetTranslator(tr *siit.Translator) { c.tr.Store(tr) }
 // returns nil when ctx ended. It owns two goroutines: its own, which reads,
 // translates and writes, and one that closes the port when ctx ends.
 func (c *CLAT) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.port.Close() })
+	closed := make(chan struct{}) // by the second goroutine, when it is done
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = c.port.Close()
+	})
 	defer func() {
 		if stop() {
 			_ = c.port.Close()
+			return
 		}
+		<-closed
 	}()
 	w := worker{clat: c, buf: make([]byte, bufSize), out: siit.NewBatch()}
 	for {
