@@ -129,6 +129,117 @@ func TestNonGlobal(t *testing.T) { // R6052-8, R6052-9, R6052-10, SEC-11
 	}
 }
 
+func TestTextThatIsNoPrefixChangesNothing(t *testing.T) {
+	for _, text := range []string{"64:ff9b::/95", "192.0.2.0/24", "x", " "} {
+		got := MustParse("2001:db8::/32")
+		err := got.UnmarshalText([]byte(text))
+		if err == nil || got != MustParse("2001:db8::/32") {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), strings.TrimSpace(text)) {
+			t.Errorf("%q: error %q does not say what was read", text, err)
+		}
+	}
+}
+
+func TestTextForms(t *testing.T) { // R6052-12
+	for text, want := range map[string]string{
+		"64:ff9b::/96":                   "64:ff9b::/96",
+		"64:FF9B:0:0:0:0:0.0.0.0/96":     "64:ff9b::/96",
+		"64:ff9b::192.0.2.33/96":         "64:ff9b::/96", // R6052-6
+		"64:ff9b:1:fffe::/96":            "64:ff9b:1:fffe::/96",
+		"2001:db8:0:0:1::/96":            "2001:db8:0:0:1::/96", // R6052-5
+		"fd00:64::/32":                   "fd00:64::/32",
+		"2001:db8:122:344:ffff::1/64":    "2001:db8:122:344::/64", // byte 8 lies beyond the length
+		"2001:db8:1ff:ffff:ffff::/40":    "2001:db8:100::/40",
+		"2001:0db8:0122:0300:0:0:0:1/56": "2001:db8:122:300::/56",
+	} {
+		p, err := Parse(text)
+		if err != nil || p.String() != want || p.Netip() != netip.MustParsePrefix(want) || p.Bits() != netip.MustParsePrefix(want).Bits() {
+			t.Errorf("%q became %v, %v; want %s", text, p, err, want)
+		}
+		if p.IsWellKnown() != (want == "64:ff9b::/96") {
+			t.Errorf("%q: IsWellKnown = %v", text, p.IsWellKnown())
+		}
+	}
+}
+
+func TestEveryLengthIsTakenOrRefused(t *testing.T) { // R6052-1
+	legal := map[int]bool{32: true, 40: true, 48: true, 56: true, 64: true, 96: true}
+	for bits := range 129 {
+		_, err := New(netip.PrefixFrom(netip.MustParseAddr("2001:db8::"), bits))
+		if (err == nil) != legal[bits] {
+			t.Errorf("length %d: %v", bits, err)
+		}
+	}
+}
+
+func TestEmbedTakesIPv4Alone(t *testing.T) {
+	for _, text := range []string{"2001:db8::1", "::ffff:192.0.2.33"} {
+		if got := WellKnown().Embed(netip.MustParseAddr(text)); got.IsValid() {
+			t.Errorf("%s became %v", text, got)
+		}
+	}
+	if got := WellKnown().Embed(netip.Addr{}); got.IsValid() {
+		t.Errorf("no address became %v", got)
+	}
+	if (Prefix{}).Contains(netip.MustParseAddr("64:ff9b::1")) || (Prefix{}).Bits() != 0 || (Prefix{}).IsWellKnown() {
+		t.Error("no prefix contains something")
+	}
+	if _, ok := (Prefix{}).Extract(netip.MustParseAddr("64:ff9b::1")); ok {
+		t.Error("no prefix gives an address")
+	}
+}
+
+func TestMustParsePanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	MustParse("64:ff9b::/95")
+}
+
+// The first and the last address of each block of R6052-10, and their neighbours.
+func TestEdgesOfNonGlobalBlocks(t *testing.T) {
+	const global, private, special = "global", "private", "special"
+	tests := []struct{ first, last, kind, before, after string }{
+		{"0.0.0.0", "0.255.255.255", special, "", global},
+		{"10.0.0.0", "10.255.255.255", private, global, global},
+		{"100.64.0.0", "100.127.255.255", private, global, global},
+		{"127.0.0.0", "127.255.255.255", special, global, global},
+		{"169.254.0.0", "169.254.255.255", special, global, global},
+		{"172.16.0.0", "172.31.255.255", private, global, global},
+		{"192.0.0.0", "192.0.0.8", special, global, global},
+		{"192.0.0.9", "192.0.0.10", global, special, special},
+		{"192.0.0.11", "192.0.0.255", special, global, global},
+		{"192.0.2.0", "192.0.2.255", special, global, global},
+		{"192.88.99.0", "192.88.99.255", special, global, global},
+		{"192.168.0.0", "192.168.255.255", private, global, global},
+		{"198.18.0.0", "198.19.255.255", special, global, global},
+		{"198.51.100.0", "198.51.100.255", special, global, global},
+		{"203.0.113.0", "203.0.113.255", special, global, global},
+		{"224.0.0.0", "255.255.255.255", special, global, ""},
+	}
+	kind := func(a netip.Addr) string {
+		switch {
+		case IsPrivate(a) && !IsGlobal(a):
+			return private
+		case IsGlobal(a):
+			return global
+		}
+		return special
+	}
+	for _, tt := range tests {
+		first, last := netip.MustParseAddr(tt.first), netip.MustParseAddr(tt.last)
+		for a, want := range map[netip.Addr]string{first: tt.kind, last: tt.kind, first.Prev(): tt.before, last.Next(): tt.after} {
+			if a.IsValid() && kind(a) != want {
+				t.Errorf("%v is %s, want %s", a, kind(a), want)
+			}
+		}
+	}
+}
+
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("64:ff9b::/96", uint32(0xc0000221))
 	f.Add("2001:db8::/32", uint32(0xffffffff))
