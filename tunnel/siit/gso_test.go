@@ -83,6 +83,60 @@ func TestOffloadThatDoesNotFitIsDropped6to4(t *testing.T) { // SIIT-86, SIIT-88,
 	}
 }
 
+// DF goes by the size of one segment on the wire, not of the super-packet.
+func TestDontFragmentOfSuperPackets(t *testing.T) { // SIIT-25, SIIT-90
+	c := small()
+	for gso, want := range map[int]byte{1220: 0, 1221: 0x40, 536: 0, 1440: 0x40} {
+		h, p := super6(t, c, "tcp", 8000, gso) // 40 bytes of headers in each segment
+		b := NewBatch()
+		if v := translator(t, c).To4(b, h, p); v != OK {
+			t.Fatal(v)
+		}
+		if got := only(t, b)[6]; got != want {
+			t.Errorf("segments of %d bytes: flags %02x, want %02x", 40+gso, got, want)
+		}
+	}
+	for n, want := range map[int]byte{1232: 0, 1233: 0x40} { // no offload: 28 bytes of headers
+		b := NewBatch()
+		if v := translator(t, c).To4(b, vnethdr.Header{}, back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, make([]byte, n))))); v != OK {
+			t.Fatal(v)
+		}
+		if got := only(t, b)[6]; got != want {
+			t.Errorf("packet of %d bytes: flags %02x, want %02x", 28+n, got, want)
+		}
+	}
+}
+
+// Identification differs from packet to packet where it counts (7915-37), and is
+// that of an atomic fragment (SIIT-26).
+func TestIdentification(t *testing.T) {
+	c := small()
+	tr, b := translator(t, c), NewBatch()
+	p := back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil)))
+	seen := map[uint16]bool{}
+	for range 1000 {
+		b.Reset()
+		if v := tr.To4(b, vnethdr.Header{}, p); v != OK {
+			t.Fatal(v)
+		}
+		seen[binary.BigEndian.Uint16(only(t, b)[4:])] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("1000 packets have %d Identifications", len(seen))
+	}
+	// An atomic fragment of any size may be fragmented again (7915-31).
+	for _, n := range []int{4, 1400} {
+		p = back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, make([]byte, n))))
+		b.Reset()
+		if v := tr.To4(b, vnethdr.Header{}, extension(p, 44, []byte{0, 0, 0, 0, 0xab, 0xcd, 0x12, 0x34})); v != OK {
+			t.Fatal(v)
+		}
+		if got := only(t, b); binary.BigEndian.Uint32(got[4:]) != 0x12340000 || len(got) != 28+n {
+			t.Errorf("%d bytes: Identification and flags % x, %d bytes in all", n, got[4:8], len(got))
+		}
+	}
+}
+
 // super6 is super as it comes from the network.
 func super6(t testing.TB, c Config, kind string, n, gso int) (vnethdr.Header, []byte) {
 	h, p := super(t, c, kind, n, gso)

@@ -19,12 +19,11 @@ func super(t testing.TB, c Config, kind string, n, gso int) (vnethdr.Header, []b
 	}
 	p := sample(t, c, kind, 2, 64, 0xc00001bb, payload)
 	h := vnethdr.Header{Flags: vnethdr.NeedsCsum, GSOType: vnethdr.GSOTCPv4, HdrLen: 40, GSOSize: uint16(gso), CsumStart: 20, CsumOffset: 16}
-	proto := uint32(protoTCP)
+	proto := byte(protoTCP)
 	if kind == "udp" {
 		h.GSOType, h.HdrLen, h.CsumOffset, proto = vnethdr.GSOUDPL4, 28, 6, protoUDP
 	}
-	at := 20 + int(h.CsumOffset)
-	binary.BigEndian.PutUint16(p[at:], fold(sum(p[12:20])+proto+uint32(len(p)-20)))
+	put16(p[20+h.CsumOffset:], ^inet(p[12:20], []byte{0, proto, byte((len(p) - 20) >> 8), byte(len(p) - 20)}))
 	return h, p
 }
 
@@ -60,24 +59,27 @@ func cut(h vnethdr.Header, p []byte) (out [][]byte) {
 
 // finish writes the lengths and checksums of one segment.
 func finish(s []byte, ip int, proto uint8) {
-	at := ip + checkField(proto)
+	at := ip + 16
+	if proto == protoUDP {
+		at = ip + 6
+	}
 	clear(s[at : at+2])
-	var pseudo uint32
+	n := len(s) - ip
+	addrs := s[8:40]
 	if ip == 20 {
-		binary.BigEndian.PutUint16(s[2:], uint16(len(s)))
+		put16(s[2:], uint16(len(s)))
 		clear(s[4:6])
 		clear(s[10:12])
-		binary.BigEndian.PutUint16(s[10:], ^fold(sum(s[:20])))
-		pseudo = sum(s[12:20]) + uint32(proto) + uint32(len(s)-20)
+		put16(s[10:], inet(s[:20]))
+		addrs = s[12:20]
 	} else {
-		binary.BigEndian.PutUint16(s[4:], uint16(len(s)-40))
-		pseudo = pseudo6(s[8:40], len(s)-40, proto)
+		put16(s[4:], uint16(n))
 	}
-	check := ^fold(pseudo + sum(s[ip:]))
+	check := inet(addrs, []byte{0, proto, byte(n >> 8), byte(n)}, s[ip:])
 	if check == 0 && proto == protoUDP {
 		check = 0xffff
 	}
-	binary.BigEndian.PutUint16(s[at:], check)
+	put16(s[at:], check)
 }
 
 // A super-packet translated whole and then cut is what its segments are when
