@@ -131,9 +131,11 @@ func describe(p nat64.Prefix) string {
 	return fmt.Sprintf("the NAT64 prefix %v", p)
 }
 
-// caution names what a NAT64 may refuse (RFC 6052 section 3.1).
+// caution names what a NAT64 may or must refuse (RFC 6052 section 3.1).
 func caution(p nat64.Prefix, v4 netip.Addr) string {
 	switch {
+	case !nat64.NonGlobalAlways.Allows(p, v4):
+		return " (no NAT64 can reach it: it is not the address of one remote host)"
 	case !p.IsWellKnown() || nat64.IsGlobal(v4):
 		return ""
 	case nat64.IsPrivate(v4):

@@ -17,6 +17,8 @@ func TestExplain(t *testing.T) {
 		{"well-known prefix", "64:ff9b::c633:640a", "", "nat64", "64:ff9b::/96", "198.51.100.10", "64:ff9b::c633:640a is 198.51.100.10 through the well-known NAT64 prefix"},
 		{"mixed notation", "64:ff9b::8.8.8.8", "", "nat64", "64:ff9b::/96", "8.8.8.8", "is 8.8.8.8 through the well-known NAT64 prefix"},
 		{"private server", "64:ff9b::10.1.2.3", "", "nat64", "64:ff9b::/96", "10.1.2.3", "a NAT64 may refuse it"},
+		{"loopback under any prefix", "2001:db8:64::127.0.0.1", "2001:db8:64::/96", "nat64", "2001:db8:64::/96", "127.0.0.1", "no NAT64 can reach it"},
+		{"multicast", "224.0.0.1", "", "ipv4", "", "", "no NAT64 can reach it"},
 		{"length 32", "2001:db8:c000:221::", "2001:db8::/32", "nat64", "2001:db8::/32", "192.0.2.33", "through the NAT64 prefix 2001:db8::/32"},
 		{"length 40", "2001:db8:1c0:2:21::", "2001:db8:100::/40", "nat64", "2001:db8:100::/40", "192.0.2.33", "2001:db8:100::/40"},
 		{"length 48", "2001:db8:122:c000:2:2100::", "2001:db8:122::/48", "nat64", "2001:db8:122::/48", "192.0.2.33", "2001:db8:122::/48"},
