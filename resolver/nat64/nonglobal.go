@@ -43,6 +43,23 @@ var special = prefixes("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/
 // never are the blocks that no NAT64 can serve under any prefix, spec SEC-11.
 var never = prefixes("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 
+// octets are the first octets of IPv4 addresses of which some are in one of lists.
+func octets(lists ...[]netip.Prefix) (m [256]bool) {
+	for _, list := range lists {
+		for _, p := range list {
+			first := p.Masked().Addr().As4()[0]
+			for o := int(first); o < int(first)+1<<max(0, 8-p.Bits()); o++ {
+				m[o] = true
+			}
+		}
+	}
+	return m
+}
+
+// Addresses with other first octets need no search: neverOctets under any prefix,
+// specialOctets under the well-known one.
+var neverOctets, specialOctets = octets(never), octets(never, private, special)
+
 // anycast are the two addresses inside 192.0.0.0/24 that are globally reachable.
 var anycast = prefixes("192.0.0.9/32", "192.0.0.10/32")
 
@@ -75,6 +92,8 @@ func IsGlobal(v4 netip.Addr) bool {
 // false for addresses that no NAT64 can serve, such as loopback and multicast.
 func (n NonGlobal) Allows(p Prefix, v4 netip.Addr) bool {
 	switch {
+	case v4.Is4() && (!specialOctets[v4.As4()[0]] || !p.IsWellKnown() && !neverOctets[v4.As4()[0]]):
+		return true
 	case !v4.Is4() || in(never, v4):
 		return false
 	case !p.IsWellKnown() || n == NonGlobalAlways || IsGlobal(v4):

@@ -25,7 +25,7 @@ func (c *counters) add(d siit.Direction, v siit.Verdict, n int) {
 }
 
 // Stats returns the counters that are not zero, by name: packets as
-// "4to6-translated" and "6to4-dropped-fragment" (direction, verdict), bytes of
+// "4to6-translated" and "6to4-dropped-bad-fragment" (direction, verdict), bytes of
 // translated packets as "4to6-bytes". A super-packet counts as one packet.
 func (c *CLAT) Stats() map[string]uint64 {
 	out := make(map[string]uint64)

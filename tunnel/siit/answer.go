@@ -8,8 +8,11 @@ import (
 
 // answer4 puts an ICMPv4 error for the host into out, from the dummy address,
 // since the CLAT has no other that the host does not own itself (SIIT-69). An
-// ICMP error is never answered (7915-83).
-func (t *Translator) answer4(out *Batch, p in4, v Verdict, typ, code uint8, rest uint32) Verdict {
+// ICMP error and what is not the first fragment are never answered (7915-83).
+func (t *Translator) answer4(out *Batch, p *in4, v Verdict, typ, code uint8, rest uint32) Verdict {
+	if p.offset() > 0 {
+		return unanswered(v)
+	}
 	if p.proto == protoICMP {
 		if msg := p.l4(); len(msg) == 0 || !isQuery4(msg[0]) {
 			return unanswered(v)
@@ -43,9 +46,9 @@ func isQuery4(typ uint8) bool {
 // The sender must be one host that can be reached from here, which a link-local
 // one cannot (SIIT-5). ICMPv6 errors and what concerns one link alone are never
 // answered (SIIT-67).
-func (t *Translator) answer6(out *Batch, p in6, v Verdict, typ, code uint8, rest uint32) Verdict {
+func (t *Translator) answer6(out *Batch, p *in6, v Verdict, typ, code uint8, rest uint32) Verdict {
 	src := [16]byte(p.pkt[8:24])
-	if !unicast6(src) || src[0] == 0xfe && src[1]&0xc0 == 0x80 {
+	if !unicast6(src) || src[0] == 0xfe && src[1]&0xc0 == 0x80 || p.offset() > 0 {
 		return unanswered(v)
 	}
 	if p.proto == protoICMPv6 && (len(p.l4()) == 0 || !isQuery6(p.l4()[0])) {
@@ -71,18 +74,22 @@ func isQuery6(typ uint8) bool {
 	return typ >= 128 && (typ < 130 || typ > 137) && typ != 143
 }
 
-// unicast6 is false for sources that are not one other host: unspecified,
-// loopback, IPv4-mapped and multicast.
-func unicast6(a [16]byte) bool {
-	if a[0] == 0xff {
-		return false
+// prohibit4 says to the host that its packet is prohibited, unless it is to be
+// dropped silently (7915-80, 7915-82).
+func (t *Translator) prohibit4(out *Batch, p *in4, v Verdict) Verdict {
+	if t.conf.Silent {
+		return unanswered(v)
 	}
-	for _, b := range a[:10] {
-		if b != 0 {
-			return true
-		}
+	return t.answer4(out, p, v, 3, 13, 0)
+}
+
+// prohibit6 says so to a sender in the network, but about no ICMPv6 message of
+// whatever kind (7915-81).
+func (t *Translator) prohibit6(out *Batch, p *in6, v Verdict) Verdict {
+	if t.conf.Silent || p.proto == protoICMPv6 {
+		return unanswered(v)
 	}
-	return false
+	return t.answer6(out, p, v, 1, 1, 0)
 }
 
 // unanswered is the verdict on a packet that would be answered but may not be.
@@ -92,6 +99,12 @@ func unanswered(v Verdict) Verdict {
 		return TTLExpired
 	case AnsweredTooBig:
 		return TooBig
+	case AnsweredNonGlobal:
+		return NotAllowed
+	case AnsweredOutside:
+		return OutsidePrefix
+	case AnsweredProtocol:
+		return BadProtocol
 	}
-	return BadOptions
+	return SourceRouted
 }

@@ -136,10 +136,10 @@ func TestErrorsAreNeverAnswered4to6(t *testing.T) { // SIIT-67, 7915-83
 		in := edit(sample(t, c, "icmp", 0, 64, 1, nil), func(p []byte) { p[20] = typ })
 		late := edit(bytes.Clone(in), func(p []byte) { p[8] = 1 })
 		silent(t, c, late, TTLExpired)
-		silent(t, c, options(in, []byte{131, 7, 4, 10, 0, 0, 1, 0}), BadOptions)
+		silent(t, c, options(in, []byte{131, 7, 4, 10, 0, 0, 1, 0}), SourceRouted)
 	}
 	silent(t, c, edit(sample(t, c, "icmp", 0, 1, 1, nil)[:20], func(p []byte) { p[3], p[8] = 20, 1 }), TTLExpired)
-	silent(t, c, edit(sample(t, c, "udp", 0, 64, 1, make([]byte, 40)), func(p []byte) { p[7], p[8] = 1, 1 }), Fragment)
+	silent(t, c, edit(sample(t, c, "udp", 0, 64, 1, make([]byte, 40)), func(p []byte) { p[6], p[7], p[8] = 0, 1, 1 }), TTLExpired)
 }
 
 func TestErrorsAreNeverAnswered6to4(t *testing.T) { // SIIT-67, 7915-83
@@ -150,7 +150,7 @@ func TestErrorsAreNeverAnswered6to4(t *testing.T) { // SIIT-67, 7915-83
 	for _, typ := range []byte{1, 2, 3, 4, 5, 127, 130, 131, 132, 133, 134, 135, 136, 137, 143} {
 		in := bytes.Clone(echo)
 		in[40] = typ
-		silent(t, c, extension(in, 43, routing), BadOptions)
+		silent(t, c, extension(in, 43, routing), SourceRouted)
 		if typ >= 128 {
 			in[7] = 1
 			silent(t, c, in, TTLExpired)
@@ -160,7 +160,7 @@ func TestErrorsAreNeverAnswered6to4(t *testing.T) { // SIIT-67, 7915-83
 	for _, src := range []string{"::", "::1", "ff02::1", "::ffff:192.0.2.33", "fe80::1"} { // SIIT-5, SIIT-6
 		in, a := extension(udp, 43, routing), netip.MustParseAddr(src).As16()
 		copy(in[8:], a[:])
-		silent(t, c, in, BadOptions)
+		silent(t, c, in, SourceRouted)
 	}
 }
 

@@ -1,38 +1,67 @@
 package siit
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // sum adds the 16-bit words of b, the last one padded with zero, not folded to
-// 16 bits. It is good for more than 64 KiB.
+// 16 bits.
 func sum(b []byte) uint32 {
-	var acc uint64
+	var acc, carry uint64
+	for len(b) >= 32 {
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b), 0)
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b[8:]), carry)
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b[16:]), carry)
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b[24:]), carry)
+		acc += carry // cannot overflow: a sum that carried is not all ones
+		b = b[32:]
+	}
 	for len(b) >= 8 {
-		v := binary.BigEndian.Uint64(b)
-		acc += v>>32 + v&0xffffffff
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b), 0)
+		acc += carry
 		b = b[8:]
 	}
+	rest := uint64(0)
 	if len(b) >= 4 {
-		acc += uint64(binary.BigEndian.Uint32(b))
+		rest += uint64(binary.BigEndian.Uint32(b))
 		b = b[4:]
 	}
 	if len(b) >= 2 {
-		acc += uint64(binary.BigEndian.Uint16(b))
+		rest += uint64(binary.BigEndian.Uint16(b))
 		b = b[2:]
 	}
 	if len(b) == 1 {
-		acc += uint64(b[0]) << 8
+		rest += uint64(b[0]) << 8
 	}
-	for acc>>16 != 0 {
-		acc = acc>>16 + acc&0xffff
+	return uint32(fold64(acc>>32 + acc&0xffffffff + rest))
+}
+
+// headerSum is the sum of an IPv4 header of 20 bytes or more, folded; 0xffff when
+// its checksum is right.
+func headerSum(b []byte) uint16 {
+	acc := uint64(binary.BigEndian.Uint32(b[16:20]))
+	x, y := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	acc += x>>32 + x&0xffffffff + y>>32 + y&0xffffffff
+	if len(b) > 20 {
+		acc += uint64(sum(b[20:]))
 	}
-	return uint32(acc)
+	return fold64(acc)
+}
+
+// fold64 brings a sum of at most 48 bits to 16 bits with end-around carry.
+func fold64(v uint64) uint16 {
+	v = v>>32 + v&0xffffffff
+	v = v>>16 + v&0xffff
+	v = v>>16 + v&0xffff
+	v = v>>16 + v&0xffff
+	return uint16(v)
 }
 
 // fold brings a sum of words to 16 bits with end-around carry.
 func fold(v uint32) uint16 {
-	for v>>16 != 0 {
-		v = v>>16 + v&0xffff
-	}
+	v = v>>16 + v&0xffff
+	v = v>>16 + v&0xffff
 	return uint16(v)
 }
 
@@ -53,4 +82,14 @@ func updatePartial(field uint16, before, after uint32) uint16 {
 // and destination, 32 bytes.
 func pseudo6(addrs []byte, length int, next uint8) uint32 {
 	return sum(addrs) + uint32(length>>16) + uint32(length&0xffff) + uint32(next)
+}
+
+// sums returns what the addresses add to a pseudo-header in both families, given
+// the addresses of a packet. Where the whole other host's address stands on even
+// bytes in both, only the constant part counts (1624-3).
+func (t *Translator) sums(four, six []byte) (sum4, sum6 uint32) {
+	if t.whole96 {
+		return t.sum4, t.sum6
+	}
+	return sum(four[:8]), sum(six[:32])
 }

@@ -35,10 +35,15 @@ func echoToFour(t uint8) (uint8, bool) {
 }
 
 // icmpTo6 translates ICMPv4, RFC 7915 section 4.2.
-func (t *Translator) icmpTo6(out *Batch, h vnethdr.Header, p in4) Verdict {
+func (t *Translator) icmpTo6(out *Batch, h vnethdr.Header, p *in4) Verdict {
 	msg := p.l4()
-	if len(msg) < 8 {
+	switch {
+	case p.frag != 0:
+		return FragmentedICMP // ICMPv6's checksum covers a length that is not here (SIIT-22)
+	case len(msg) < 8:
 		return Malformed
+	case h.GSOType != vnethdr.GSONone:
+		return Offload
 	}
 	switch msg[0] {
 	case 3, 11, 12:
@@ -48,25 +53,28 @@ func (t *Translator) icmpTo6(out *Batch, h vnethdr.Header, p in4) Verdict {
 	if !ok || msg[1] != 0 {
 		return ICMPType
 	}
-	if h.GSOType != vnethdr.GSONone {
-		return Offload
-	}
-	if v := t.fits6(out, p, len(p.pkt)); v != OK {
+	room, v := t.room6(out, p, len(p.pkt))
+	if v != OK {
 		return v
 	}
-	b := out.head(40 + 8)
-	t.header6(b, p, len(msg), protoICMPv6)
-	copy(b[40:], msg[:8])
-	b[40] = typ
+	b := out.head(headers6(room > 0) + 8)
+	t.header6(b, p.pkt, p.dst, len(msg), protoICMPv6)
+	echo := b[len(b)-8:]
+	copy(echo, msg)
+	echo[0] = typ
 	after := uint32(typ)<<8 + pseudo6(b[8:40], len(msg), protoICMPv6)
-	fixEcho(b[42:], h, msg, uint32(msg[0])<<8, after)
+	fixEcho(echo[2:], h, msg, uint32(msg[0])<<8, after)
+	if room > 0 {
+		t.cut6(out, p, protoICMPv6, b, msg[8:], room)
+		return OK
+	}
 	out.add(vnethdr.Header{Flags: h.Flags & vnethdr.DataValid}, b, msg[8:])
 	return OK
 }
 
 // echoTo4 translates ICMPv6 informational messages, of which only echo has a
 // counterpart (RFC 7915 section 5.2).
-func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p in6, src [4]byte) Verdict {
+func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) Verdict {
 	msg := p.l4()
 	if len(msg) < 8 {
 		return Malformed
@@ -78,15 +86,21 @@ func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p in6, src [4]byte) V
 	if h.GSOType != vnethdr.GSONone {
 		return Offload
 	}
-	if v := t.fits4(out, p, 20+len(msg)); v != OK {
+	room, v := t.room4(out, p, 20+len(msg))
+	if v != OK {
 		return v
 	}
 	b := out.head(20 + 8)
-	t.header4(b, out, p, src, len(msg), 20+len(msg))
+	t.header4(b, out, p, src, 20+len(msg))
 	copy(b[20:], msg[:8])
 	b[20] = typ
 	before := uint32(msg[0])<<8 + pseudo6(p.pkt[8:40], len(msg), protoICMPv6)
 	fixEcho(b[22:], h, msg, before, uint32(typ)<<8)
+	if room > 0 {
+		t.cut4(out, p, b, msg[8:], room)
+		return OK
+	}
+	seal4(b, len(msg)-8)
 	out.add(vnethdr.Header{Flags: h.Flags & vnethdr.DataValid}, b, msg[8:])
 	return OK
 }
@@ -130,7 +144,7 @@ func (t *Translator) mtuTo4(mtu6, growth uint32) uint32 {
 
 // errorTypes6 gives type and code in ICMPv6 and the fourth to eighth byte for an
 // ICMPv4 error (SIIT-40, SIIT-42).
-func (t *Translator) errorTypes6(msg []byte, quoted in4) (typ, code uint8, rest uint32, ok bool) {
+func (t *Translator) errorTypes6(msg []byte, quoted *in4) (typ, code uint8, rest uint32, ok bool) {
 	code = msg[1]
 	switch msg[0] {
 	case 3:
@@ -157,8 +171,9 @@ func (t *Translator) errorTypes6(msg []byte, quoted in4) (typ, code uint8, rest 
 	return 0, 0, 0, false
 }
 
-// errorTypes4 is the other way round (SIIT-41, SIIT-43).
-func (t *Translator) errorTypes4(msg []byte) (typ, code uint8, rest uint32, ok bool) {
+// errorTypes4 is the other way round (SIIT-41, SIIT-43). A quoted packet with a
+// Fragment Header had 28 bytes more than in IPv4, another 20 (SIIT-51).
+func (t *Translator) errorTypes4(msg []byte, quoted *in6) (typ, code uint8, rest uint32, ok bool) {
 	code = msg[1]
 	word := binary.BigEndian.Uint32(msg[4:])
 	switch msg[0] {
@@ -172,7 +187,11 @@ func (t *Translator) errorTypes4(msg []byte) (typ, code uint8, rest uint32, ok b
 			return 3, 3, 0, true
 		}
 	case 2:
-		return 3, 4, t.mtuTo4(word, 20), true
+		growth := uint32(20)
+		if quoted.fh {
+			growth = 28
+		}
+		return 3, 4, t.mtuTo4(word, growth), true
 	case 3:
 		return 11, code, 0, true
 	case 4:

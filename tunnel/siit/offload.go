@@ -8,7 +8,10 @@ const (
 	protoIGMP   = 2
 	protoTCP    = 6
 	protoUDP    = 17
+	protoDCCP   = 33
 	protoICMPv6 = 58
+
+	protoUDPLite = 136
 )
 
 // Next Header values of IPv6 extension headers, RFC 8200 and IANA's list.
@@ -32,7 +35,7 @@ func checkField(proto uint8) int {
 	switch proto {
 	case protoTCP:
 		return 16
-	case protoUDP:
+	case protoUDP, protoDCCP, protoUDPLite:
 		return 6
 	}
 	return -1

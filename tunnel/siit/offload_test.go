@@ -237,7 +237,7 @@ func TestUDPWithoutChecksum(t *testing.T) { // SIIT-31, SIIT-33, 7915-41, 7915-4
 		want := oracleTo6(t, c, in)
 		in[26], in[27] = 0, 0
 		b := NewBatch()
-		if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != OK {
+		if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != FilledChecksum {
 			t.Fatal(v)
 		}
 		same(t, fmt.Sprintf("%d bytes", n), want, only(t, b))
@@ -247,7 +247,7 @@ func TestUDPWithoutChecksum(t *testing.T) { // SIIT-31, SIIT-33, 7915-41, 7915-4
 	copy(in[28:], oracleTo6(t, c, in)[46:48])
 	in[26], in[27] = 0, 0
 	b := NewBatch()
-	if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != OK {
+	if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != FilledChecksum {
 		t.Fatal(v)
 	}
 	if got := only(t, b)[46:48]; got[0] != 0xff || got[1] != 0xff {
@@ -256,7 +256,7 @@ func TestUDPWithoutChecksum(t *testing.T) { // SIIT-31, SIIT-33, 7915-41, 7915-4
 	// Bytes behind the datagram do not count.
 	in = edit(append(sample(t, c, "udp", 0, 64, 1, []byte("hi")), 1, 2, 3), func(p []byte) { p[3], p[26], p[27] = byte(len(p)), 0, 0 })
 	b.Reset()
-	if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != OK {
+	if v := translator(t, c).To6(b, vnethdr.Header{}, in); v != FilledChecksum {
 		t.Fatal(v)
 	}
 	p := only(t, b)

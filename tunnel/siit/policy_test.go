@@ -20,12 +20,12 @@ func TestNonGlobalUnderTheWellKnownPrefix(t *testing.T) { // R6052-8, R6052-9
 		want   Verdict
 	}{
 		"private by default":                  {nat64.NonGlobalPrivate, nat64.WellKnown(), private, nil, OK},
-		"documentation by default":            {nat64.NonGlobalPrivate, nat64.WellKnown(), doc, nil, NotAllowed},
+		"documentation by default":            {nat64.NonGlobalPrivate, nat64.WellKnown(), doc, nil, AnsweredNonGlobal},
 		"a configured server always":          {nat64.NonGlobalNever, nat64.WellKnown(), doc, []netip.Addr{netip.AddrFrom4(doc)}, OK},
-		"never":                               {nat64.NonGlobalNever, nat64.WellKnown(), private, nil, NotAllowed},
+		"never":                               {nat64.NonGlobalNever, nat64.WellKnown(), private, nil, AnsweredNonGlobal},
 		"always":                              {nat64.NonGlobalAlways, nat64.WellKnown(), doc, nil, OK},
 		"a prefix of the network's own":       {nat64.NonGlobalNever, nat64.MustParse("2001:db8:64:ff9b::/96"), private, nil, OK},
-		"link-local under no prefix (SEC-11)": {nat64.NonGlobalAlways, nat64.MustParse("2001:db8:64:ff9b::/96"), [4]byte{169, 254, 1, 1}, nil, NotAllowed},
+		"link-local under no prefix (SEC-11)": {nat64.NonGlobalAlways, nat64.MustParse("2001:db8:64:ff9b::/96"), [4]byte{169, 254, 1, 1}, nil, AnsweredNonGlobal},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,246 +1,144 @@
 package siit
 
-import (
-	"encoding/binary"
-	"net/netip"
+import "encoding/binary"
 
-	"github.com/reach64/reach64/tunnel/vnethdr"
-)
-
-// Largest ICMP errors in bytes, with all headers (SIIT-61).
-const maxError4, maxError6 = 576, 1280
-
-// original cuts the quoted packet out of an ICMP error. With a length attribute
-// (RFC 4884), in words of unit bytes, extensions follow it, which are left out.
-func original(msg []byte, attribute uint8, unit int) []byte {
-	quote := msg[8:]
-	if n := int(attribute) * unit; n > 0 && n < len(quote) {
-		quote = quote[:n]
-	}
-	return quote
-}
-
-// errorTo6 translates an ICMPv4 error that the host itself sent.
-func (t *Translator) errorTo6(out *Batch, h vnethdr.Header, p in4) Verdict {
-	msg := p.l4()
-	if h.GSOType != vnethdr.GSONone {
-		return Offload
-	}
-	if h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && sum(msg) != 0xffff {
-		return BadChecksum
-	}
-	quote := original(msg, msg[5], 4)
-	inner, v := parse4(quote, true)
-	if v != OK {
-		return quoteVerdict(v)
-	}
-	// Roles are reversed: what is quoted came from the other side (SIIT-56).
-	if inner.dst != t.clat4 || !unicast4(inner.src) || badProtocol4(inner.proto) != OK {
-		return ICMPQuote
-	}
-	typ, code, rest, ok := t.errorTypes6(msg, inner)
-	if !ok {
-		return ICMPType
-	}
-	l4 := inner.l4()
-	n, v := quotedHead(inner.proto, l4, protoICMP)
-	if v != OK {
-		return v
-	}
-	b := out.head(40 + 8 + 40 + n)
-	q := b[48:]
-	length := int(binary.BigEndian.Uint16(quote[2:])) - inner.ihl
-	q[0], q[1] = 0x60|quote[1]>>4, quote[1]<<4
-	binary.BigEndian.PutUint16(q[4:], uint16(length))
-	q[6], q[7] = next6(inner.proto), quote[8]
-	src := t.conf.Prefix.Embed(netip.AddrFrom4(inner.src)).As16()
-	copy(q[8:], src[:])
-	copy(q[24:], t.clat6[:])
-	copy(q[40:], l4[:n])
-	if v := fixQuoted(q[40:40+n], inner.proto, sum(quote[12:20]), sum(q[8:40]), length, true); v != OK {
-		return v
-	}
-	tail := l4[n:] // n is even when there is a tail, so that sums of the parts add up
-	tail = tail[:min(len(tail), maxError6-len(b))]
-	t.header6(b, p, len(b)-40+len(tail), protoICMPv6)
-	b[40], b[41] = typ, code
-	binary.BigEndian.PutUint32(b[44:], rest)
-	check := ^fold(pseudo6(b[8:40], len(b)-40+len(tail), protoICMPv6) + sum(b[40:]) + sum(tail))
-	binary.BigEndian.PutUint16(b[42:], check)
-	out.add(vnethdr.Header{}, b, tail)
-	return OK
-}
-
-// errorTo4 translates an ICMPv6 error from the network. Its sender need not be
-// in the prefix: routers on the way to the NAT64 are not (SIIT-70).
-func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p in6) Verdict {
-	msg := p.l4()
-	if v := checkError6(h, p.pkt, msg); v != OK {
-		return v
-	}
-	typ, code, rest, ok := t.errorTypes4(msg)
-	if !ok {
-		return ICMPType
-	}
-	attribute := msg[4]
-	if msg[0] == 2 || msg[0] == 4 {
-		attribute = 0 // the byte belongs to the MTU or the pointer
-	}
-	quote := original(msg, attribute, 8)
+// quoted6 checks a packet that an ICMPv6 error quotes: one that the host sent
+// from its CLAT address to dst through the prefix (SIIT-56, SIIT-73).
+func (t *Translator) quoted6(quote []byte) (inner in6, dst [4]byte, v Verdict) {
 	if len(quote) < 40 || quote[0]>>4 != 6 || [16]byte(quote[8:24]) != t.clat6 {
-		return ICMPQuote
+		return inner, dst, ICMPQuote
 	}
-	dst, ok := t.conf.Prefix.Extract(netip.AddrFrom16([16]byte(quote[24:40])))
+	dst, ok := t.extract(quote[24:40])
 	if !ok {
-		return ICMPQuote
+		return inner, dst, ICMPQuote
 	}
-	inner, v := walk6(quote)
-	if v != OK || inner.at > len(quote) {
-		return quoteVerdict(v)
+	length := int(binary.BigEndian.Uint16(quote[4:]))
+	if inner.parse(quote[:min(len(quote), 40+length)]) != OK {
+		return inner, dst, ICMPQuote
 	}
-	if p.pkt[7] <= 1 {
-		return TTLExpired
-	}
-	if msg[0] == 2 && inner.atomic {
-		rest = t.mtuTo4(binary.BigEndian.Uint32(msg[4:]), 28)
-	}
-	l4 := inner.l4()
-	n, v := quotedHead(inner.proto, l4, protoICMPv6)
-	if v != OK {
-		return v
-	}
-	b := out.head(20 + 8 + 20 + n)
-	if v := t.quoteTo4(b[28:], quote, inner, dst.As4(), n); v != OK {
-		return v
-	}
-	tail := l4[n:] // n is even when there is a tail, so that sums of the parts add up
-	tail = tail[:min(len(tail), maxError4-len(b), t.conf.MTU4-len(b))]
-	t.header4(b, out, p, t.errorSource4(p.pkt), len(b)-20+len(tail), maxError4)
-	b[20], b[21] = typ, code
-	binary.BigEndian.PutUint32(b[24:], rest)
-	binary.BigEndian.PutUint16(b[22:], ^fold(sum(b[20:])+sum(tail)))
-	out.add(vnethdr.Header{}, b, tail)
-	return OK
+	return inner, dst, OK
 }
 
-// checkError6 checks the ICMPv6 error msg in pkt, but for what it quotes.
-func checkError6(h vnethdr.Header, pkt, msg []byte) Verdict {
-	switch {
-	case len(msg) < 8:
-		return Malformed
-	case !unicast6([16]byte(pkt[8:24])):
-		return Martian
-	case h.GSOType != vnethdr.GSONone:
-		return Offload
-	case h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && fold(pseudo6(pkt[8:40], len(msg), protoICMPv6)+sum(msg)) != 0xffff:
-		return BadChecksum
+// quoteTo6 writes the IPv6 header, a Fragment Header for a fragment, and the
+// first n bytes of transport for a quoted packet that the host received (SIIT-55,
+// SIIT-57, 7915-70).
+func (t *Translator) quoteTo6(q []byte, inner *in4, n int) Verdict {
+	pkt := inner.pkt
+	size := int(binary.BigEndian.Uint16(pkt[2:])) - inner.ihl // of the upper layer, whatever is quoted
+	tos := pkt[1] & t.tos
+	q[0], q[1] = 0x60|tos>>4, tos<<4
+	q[6], q[7] = next6(inner.proto), pkt[8]
+	if inner.frag != 0 {
+		q[6], q[40] = nextFragment, next6(inner.proto)
+		word := inner.frag << 3
+		if inner.more() {
+			word |= 1
+		}
+		binary.BigEndian.PutUint16(q[42:], word)
+		copy(q[46:], pkt[4:6])
 	}
-	return OK
+	binary.BigEndian.PutUint16(q[4:], uint16(len(q)-n-40+size))
+	t.embed(q[8:], inner.src)
+	copy(q[24:], t.clat6[:])
+	head := q[len(q)-n:]
+	copy(head, inner.l4())
+	sum4, sum6 := t.sums(pkt[12:20], q[8:40])
+	return fixQuoted(head, quoteSums{proto: inner.proto, before: sum4, after: sum6, six: sum(q[8:40]), length: size, part: inner.frag, to6: true})
 }
 
 // quoteTo4 writes the IPv4 header and the first n bytes of transport for a
 // quoted packet that the host once sent.
-func (t *Translator) quoteTo4(q, quote []byte, inner in6, dst [4]byte, n int) Verdict {
-	length := int(binary.BigEndian.Uint16(quote[4:])) - (inner.at - 40)
-	if length < 0 || length+20 > 65535 {
+func (t *Translator) quoteTo4(q []byte, inner *in6, dst [4]byte, n int) Verdict {
+	pkt := inner.pkt
+	size := int(binary.BigEndian.Uint16(pkt[4:])) - (inner.at - 40)
+	if size < 0 || size+20 > 65535 {
 		return ICMPQuote
 	}
-	q[0], q[1] = 0x45, quote[0]<<4|quote[1]>>4
-	binary.BigEndian.PutUint16(q[2:], uint16(length+20))
+	q[0], q[1] = 0x45, (pkt[0]<<4|pkt[1]>>4)&t.tos
+	binary.BigEndian.PutUint16(q[2:], uint16(size+20))
 	binary.BigEndian.PutUint16(q[4:], inner.ident)
-	if !inner.atomic && length+20 > 1260 {
+	binary.BigEndian.PutUint16(q[6:], inner.frag)
+	if df4(inner, size+20) {
 		q[6] = 0x40
 	}
-	q[8], q[9] = quote[7], inner.proto
-	if inner.proto == protoICMPv6 {
-		q[9] = protoICMP
-	}
+	q[8], q[9] = pkt[7], proto4(inner.proto)
 	copy(q[12:], t.clat4[:])
 	copy(q[16:], dst[:])
-	binary.BigEndian.PutUint16(q[10:], ^fold(sum(q[:20])))
-	copy(q[20:], inner.l4()[:n])
-	return fixQuoted(q[20:20+n], inner.proto, sum(quote[8:40]), sum(q[12:20]), length, false)
-}
-
-// errorSource4 is the IPv4 source of an error from the network: the sender's own
-// address when it has one that the host routes to us, else the dummy address.
-func (t *Translator) errorSource4(pkt []byte) [4]byte {
-	a, v := t.source4(pkt)
-	if v != OK || !t.routed(netip.AddrFrom4(a)) {
-		return dummy
-	}
-	return a
-}
-
-// next6 is the IPv6 Next Header of an IPv4 protocol.
-func next6(proto uint8) uint8 {
-	if proto == protoICMP {
-		return protoICMPv6
-	}
-	return proto
-}
-
-// quoteVerdict turns what is wrong with a quoted packet into a verdict on the
-// error that quotes it.
-func quoteVerdict(v Verdict) Verdict {
-	if v == Fragment {
-		return Fragment
-	}
-	return ICMPQuote
+	binary.BigEndian.PutUint16(q[10:], ^headerSum(q[:20]))
+	head := q[20 : 20+n]
+	copy(head, inner.l4())
+	sum4, sum6 := t.sums(q[12:20], pkt[8:40])
+	return fixQuoted(head, quoteSums{proto: inner.proto, before: sum6, after: sum4, six: sum(pkt[8:40]), length: size, part: inner.frag})
 }
 
 // quotedHead returns how many bytes of a quoted transport header are copied to
-// be rewritten; the quote may hold fewer than the whole header (SIIT-58).
-func quotedHead(proto uint8, l4 []byte, icmp uint8) (int, Verdict) {
+// be rewritten; the quote may hold fewer than the whole header (SIIT-58), and
+// what is not the first fragment holds none.
+func quotedHead(proto uint8, l4 []byte, icmp uint8, offset int) (int, Verdict) {
+	switch {
+	case proto == protoICMP && icmp != proto, proto == protoICMPv6 && icmp != proto:
+		return 0, ICMPQuote // the other family's ICMP
+	case offset > 0:
+		return 0, OK
+	}
 	switch proto {
 	case protoTCP:
 		return min(20, len(l4)), OK
-	case protoUDP, icmp:
+	case protoUDP, protoDCCP, protoUDPLite, icmp:
 		return min(8, len(l4)), OK
-	case protoICMP, protoICMPv6:
-		return 0, ICMPQuote // the other family's ICMP
 	}
 	return 0, OK
 }
 
+// quoteSums is what the checksum of a quoted transport header is corrected by.
+type quoteSums struct {
+	proto         uint8
+	before, after uint32 // what the addresses add to a pseudo-header
+	six           uint32 // sum of both IPv6 addresses, for ICMP
+	length        int    // bytes of the whole upper layer
+	part          uint16 // not 0: a fragment, whose length is not that of the whole
+	to6           bool
+}
+
 // fixQuoted corrects the checksum of a quoted transport header as far as it is
 // there, and the type of a quoted echo; an error that quotes an error is refused
-// (7915-71). length is that of the whole upper layer.
-func fixQuoted(l4 []byte, proto uint8, before, after uint32, length int, to6 bool) Verdict {
-	if proto == protoICMP || proto == protoICMPv6 {
-		return fixQuotedEcho(l4, before, after, length, to6)
-	}
-	at := checkField(proto)
-	if at < 0 || len(l4) < at+2 {
+// (7915-71, 7915-72).
+func fixQuoted(l4 []byte, q quoteSums) Verdict {
+	if q.part&0x1fff != 0 {
 		return OK
 	}
-	if proto == protoUDP && l4[6] == 0 && l4[7] == 0 {
+	if q.proto == protoICMP || q.proto == protoICMPv6 {
+		return fixQuotedEcho(l4, q)
+	}
+	at := checkField(q.proto)
+	if at < 0 || len(l4) < at+2 || q.proto == protoUDP && l4[6] == 0 && l4[7] == 0 {
 		return OK
 	}
-	fix(l4[at:], proto, false, before, after)
+	fix(l4[at:], q.proto, false, q.before, q.after)
 	return OK
 }
 
-// fixQuotedEcho corrects a quoted echo message. The address sums are of the side
-// before and after; only the IPv6 one enters the checksum, with the rest of its
-// pseudo-header.
-func fixQuotedEcho(l4 []byte, before, after uint32, length int, to6 bool) Verdict {
+// fixQuotedEcho corrects a quoted echo message. Only ICMPv6 has a pseudo-header.
+// Of a fragment the checksum stays as it is, since the pseudo-header's length is
+// not known.
+func fixQuotedEcho(l4 []byte, q quoteSums) Verdict {
 	if len(l4) < 4 {
 		return ICMPQuote
 	}
-	pseudo := uint32(length>>16) + uint32(length&0xffff) + protoICMPv6
+	pseudo := q.six + uint32(q.length>>16) + uint32(q.length&0xffff) + protoICMPv6
 	typ, ok := echoToFour(l4[0])
-	if to6 {
+	before, after := pseudo, uint32(0)
+	if q.to6 {
 		typ, ok = echoToSix(l4[0])
-		before, after = 0, after+pseudo
-	} else {
-		before, after = before+pseudo, 0
+		before, after = 0, pseudo
 	}
 	if !ok {
 		return ICMPQuote
 	}
-	check := update(binary.BigEndian.Uint16(l4[2:]), before+uint32(l4[0])<<8, after+uint32(typ)<<8)
+	if q.part == 0 {
+		check := update(binary.BigEndian.Uint16(l4[2:]), before+uint32(l4[0])<<8, after+uint32(typ)<<8)
+		binary.BigEndian.PutUint16(l4[2:], check)
+	}
 	l4[0] = typ
-	binary.BigEndian.PutUint16(l4[2:], check)
 	return OK
 }

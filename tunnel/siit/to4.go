@@ -2,25 +2,9 @@ package siit
 
 import (
 	"encoding/binary"
-	"net/netip"
 
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
-
-// Bounds of the walk along extension headers (SIIT-28).
-const maxHeaders, maxHeaderBytes = 8, 512
-
-// in6 is a received IPv6 packet, checked.
-type in6 struct {
-	pkt    []byte // without link padding
-	at     int    // where the upper layer begins
-	proto  uint8
-	ident  uint16 // Identification of an atomic fragment
-	atomic bool   // a Fragment Header with offset 0 and M 0 was skipped
-	bad    int    // offset of Segments Left in a Routing header not used up, or 0
-}
-
-func (p in6) l4() []byte { return p.pkt[p.at:] }
 
 // To4 translates what came from the network for the CLAT's address (RFC 7915
 // section 5).
@@ -35,161 +19,147 @@ func (t *Translator) To4(out *Batch, h vnethdr.Header, pkt []byte) Verdict {
 	if length == 0 || 40+length > len(pkt) {
 		return Malformed
 	}
-	p, v := walk6(pkt[:40+length])
-	if v == AnsweredRouting {
-		return t.answer6(out, p, v, 4, 0, uint32(p.bad))
-	}
-	if v != OK {
+	var p in6
+	v := p.parse(pkt[:40+length])
+	switch {
+	case v == AnsweredRouting:
+		return t.answer6(out, &p, v, 4, 0, uint32(p.bad))
+	case v != OK:
 		return v
+	case p.frag != 0 && !plausible(p.offset(), len(p.l4()), p.more()):
+		return BadFragment
 	}
-	if p.proto == protoICMPv6 && len(p.l4()) > 0 && p.l4()[0] < 128 {
-		return t.errorTo4(out, h, p)
+	icmp := p.proto == protoICMPv6
+	if icmp && p.frag == 0 && len(p.l4()) > 0 && p.l4()[0] < 128 {
+		return t.errorTo4(out, h, &p)
 	}
 	src, v := t.source4(p.pkt)
+	switch {
+	case v == NotAllowed:
+		return t.prohibit6(out, &p, AnsweredNonGlobal)
+	case v == OutsidePrefix:
+		return t.prohibit6(out, &p, AnsweredOutside)
+	case v != OK:
+		return v
+	case icmp && p.frag != 0:
+		return FragmentedICMP // its checksum covers a length that is not here (SIIT-22)
+	case pkt[7] <= 1:
+		return t.answer6(out, &p, AnsweredTTL, 3, 0, 0)
+	case icmp:
+		return t.echoTo4(out, h, &p, src)
+	}
+	return t.transportTo4(out, h, &p, src)
+}
+
+// transportTo4 translates everything but ICMPv6.
+func (t *Translator) transportTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) Verdict {
+	l4 := p.l4()
+	n, v := transportHead(p.proto, l4, p.frag)
 	if v != OK {
 		return v
 	}
-	if pkt[7] <= 1 {
-		return t.answer6(out, p, AnsweredTTL, 3, 0, 0)
+	hdr := h
+	if h != (vnethdr.Header{}) {
+		var ok bool
+		if hdr, ok = offload(h, p.proto, p.at, 20, vnethdr.GSOTCPv6, vnethdr.GSOTCPv4); !ok || p.frag != 0 {
+			return Offload
+		}
 	}
-	if p.proto == protoICMPv6 {
-		return t.echoTo4(out, h, p, src)
+	partial := h.Flags&vnethdr.NeedsCsum != 0
+	zero := p.proto == protoUDP && n > 0 && !partial && l4[6] == 0 && l4[7] == 0
+	if zero && !t.conf.PassZeroUDP {
+		return ZeroChecksum
 	}
-	return t.transportTo4(out, h, p, src)
-}
-
-// source4 extracts the IPv4 address of a sender inside the prefix (SIIT-8).
-func (t *Translator) source4(pkt []byte) ([4]byte, Verdict) {
-	v4, ok := t.conf.Prefix.Extract(netip.AddrFrom16([16]byte(pkt[8:24])))
-	if !ok {
-		return [4]byte{}, OutsidePrefix
-	}
-	a := v4.As4()
+	size := segment(h, p.proto, 20, l4)
+	room, v := t.room4(out, p, size)
 	switch {
-	case !unicast4(a) || a == t.clat4:
-		return a, Martian
-	case !t.allowed(v4):
-		return a, NotAllowed
+	case v != OK:
+		return v
+	case h.GSOType != vnethdr.GSONone && (room > 0 || 20+len(l4) > 65535):
+		return t.segments(out, h, p.pkt, p.at, p.proto)
 	}
-	return a, OK
-}
-
-// walk6 finds the upper layer behind extension headers, which are skipped
-// (SIIT-27, SIIT-28).
-func walk6(pkt []byte) (p in6, v Verdict) {
-	p = in6{pkt: pkt, at: 40, proto: pkt[6]}
-	for range maxHeaders {
-		switch p.proto {
-		case nextHopByHop, nextOptions, nextRouting, nextFragment:
-		case nextNone, nextMobility, protoICMP, protoIGMP:
-			return p, BadProtocol
-		default:
-			if p.bad != 0 {
-				return p, AnsweredRouting
-			}
-			return p, OK
-		}
-		if p.proto == nextHopByHop && p.at != 40 {
-			return p, BadOptions
-		}
-		if len(pkt) < p.at+8 {
-			return p, Malformed
-		}
-		b, size := pkt[p.at:], 8
-		if p.proto == nextFragment {
-			if v := p.fragment(b); v != OK {
-				return p, v
-			}
+	b := out.head(20 + n)
+	t.header4(b, out, p, src, size)
+	head := b[20:]
+	copy(head, l4)
+	if at := checkField(p.proto); n > 0 && at >= 0 && !zero {
+		sum4, sum6 := t.sums(b[12:20], p.pkt[8:40])
+		if partial && room > 0 { // completed, since nobody can once it is cut
+			check := update(^fold(sum(l4)), sum6, sum4)
+			binary.BigEndian.PutUint16(head[at:], noZero(check, p.proto))
 		} else {
-			size = (int(b[1]) + 1) * 8
-		}
-		// Go on: what lies behind decides whether it may be answered.
-		if p.proto == nextRouting && b[3] != 0 && p.bad == 0 {
-			p.bad = p.at + 3
-		}
-		p.proto, p.at = b[0], p.at+size
-		if p.at > len(pkt) || p.at > 40+maxHeaderBytes {
-			return p, BadOptions
+			fix(head[at:], p.proto, partial, sum6, sum4)
 		}
 	}
-	return p, BadOptions
-}
-
-// fragment looks at a Fragment Header: only an atomic fragment is whole (8021-1).
-func (p *in6) fragment(b []byte) Verdict {
-	if binary.BigEndian.Uint16(b[2:])&0xfff9 != 0 || p.atomic {
-		return Fragment
+	if room > 0 {
+		t.cut4(out, p, b, l4[n:], room)
+	} else {
+		seal4(b, len(l4)-n)
+		out.add(hdr, b, l4[n:])
 	}
-	switch b[0] {
-	case nextHopByHop, nextOptions, nextRouting, nextMobility, nextAH, nextHIP, nextShim6, nextTest1, nextTest2:
-		return BadOptions // 7915-32
+	if p.proto == nextAH {
+		return Authenticated
 	}
-	p.atomic, p.ident = true, binary.BigEndian.Uint16(b[6:])
 	return OK
 }
 
-// fits4 tells whether an IPv6 packet that becomes size bytes of IPv4 may go on
-// (7915-1, 7915-34).
-func (t *Translator) fits4(out *Batch, p in6, size int) Verdict {
+// room4 says how large pieces of an IPv6 packet may be in IPv4, of which it
+// would be size bytes: 0 when it goes on whole. What may not be fragmented and
+// does not fit is answered (7915-1, 7915-34, SIIT-28a).
+func (t *Translator) room4(out *Batch, p *in6, size int) (room int, v Verdict) {
 	switch {
 	case size <= t.conf.MTU4:
-		return OK
-	case size+20 > 1280:
-		return t.answer6(out, p, AnsweredTooBig, 2, 0, uint32(max(1280, t.conf.MTU4+20)))
+		return 0, OK
+	case df4(p, size):
+		return 0, t.answer6(out, p, AnsweredTooBig, 2, 0, uint32(max(1280, t.conf.MTU4+20)))
 	}
-	return TooBig
+	return t.conf.MTU4, OK
 }
 
-// header4 writes the IPv4 header that stands for the IPv6 one (7915-30, 7915-31).
-// size is that of the packet on the wire, which decides about DF.
-func (t *Translator) header4(b []byte, out *Batch, p in6, src [4]byte, payload, size int) {
-	b[0], b[1] = 0x45, p.pkt[0]<<4|p.pkt[1]>>4
-	binary.BigEndian.PutUint16(b[2:], uint16(20+payload))
+// df4 tells whether an IPv4 packet of size bytes that stands for p may not be
+// fragmented: one that had a Fragment Header may, and one that an IPv6 sender
+// cannot be told to make smaller (7915-30, 7915-31).
+func df4(p *in6, size int) bool { return !p.fh && size > 1260 }
+
+// header4 writes the IPv4 header that stands for the IPv6 one, but for Total
+// Length and checksum (7915-30, 7915-31). size is that of the packet on the
+// wire, which decides about DF.
+func (t *Translator) header4(b []byte, out *Batch, p *in6, src [4]byte, size int) {
+	b[0], b[1] = 0x45, (p.pkt[0]<<4|p.pkt[1]>>4)&t.tos
 	switch {
-	case p.atomic:
+	case p.fh:
 		binary.BigEndian.PutUint16(b[4:], p.ident)
-	case size > 1260:
+		binary.BigEndian.PutUint16(b[6:], p.frag)
+	case df4(p, size):
 		b[6] = 0x40
 	default:
 		binary.BigEndian.PutUint16(b[4:], out.nextIdent())
 	}
-	b[8], b[9] = p.pkt[7]-1, p.proto
-	if p.proto == protoICMPv6 {
-		b[9] = protoICMP
-	}
+	b[8], b[9] = p.pkt[7]-1, proto4(p.proto)
 	copy(b[12:], src[:])
 	copy(b[16:], t.clat4[:])
-	binary.BigEndian.PutUint16(b[10:], ^fold(sum(b[:20])))
 }
 
-// transportTo4 translates everything but ICMPv6.
-func (t *Translator) transportTo4(out *Batch, h vnethdr.Header, p in6, src [4]byte) Verdict {
-	l4 := p.l4()
-	if 20+len(l4) > 65535 {
-		return TooBig
+// seal4 writes Total Length and checksum of the IPv4 header at the start of b,
+// which tail bytes follow.
+func seal4(b []byte, tail int) {
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)+tail))
+	b[10], b[11] = 0, 0
+	binary.BigEndian.PutUint16(b[10:], ^headerSum(b[:20]))
+}
+
+// proto4 is the IPv4 protocol of an IPv6 Next Header.
+func proto4(next uint8) uint8 {
+	if next == protoICMPv6 {
+		return protoICMP
 	}
-	n, v := transportHead(p.proto, l4)
-	if v != OK {
-		return v
+	return next
+}
+
+// next6 is the IPv6 Next Header of an IPv4 protocol.
+func next6(proto uint8) uint8 {
+	if proto == protoICMP {
+		return protoICMPv6
 	}
-	hdr, ok := offload(h, p.proto, p.at, 20, vnethdr.GSOTCPv6, vnethdr.GSOTCPv4)
-	if !ok {
-		return Offload
-	}
-	partial := h.Flags&vnethdr.NeedsCsum != 0
-	if p.proto == protoUDP && !partial && binary.BigEndian.Uint16(l4[6:]) == 0 {
-		return ZeroChecksum
-	}
-	size := segment(h, p.proto, 20, l4)
-	if v := t.fits4(out, p, size); v != OK {
-		return v
-	}
-	b := out.head(20 + n)
-	t.header4(b, out, p, src, len(l4), size)
-	copy(b[20:], l4[:n])
-	if at := checkField(p.proto); at >= 0 {
-		fix(b[20+at:], p.proto, partial, sum(p.pkt[8:40]), sum(b[12:20]))
-	}
-	out.add(hdr, b, l4[n:])
-	return OK
+	return proto
 }
