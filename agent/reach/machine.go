@@ -172,7 +172,7 @@ func classify(f facts, w World) Class {
 	case nativeServer(f, w):
 		return ClassV6OnlyNativeServer
 	}
-	if _, ok := usable(f, w, CLAT{}); ok {
+	if slices.ContainsFunc(w.Prefixes, f.uses) {
 		if w.DNS64 {
 			return ClassV6OnlyNAT64DNS64
 		}
@@ -195,25 +195,6 @@ func nativeServer(f facts, w World) bool {
 	return len(w.Servers) > 0 && f.has6()
 }
 
-// usable returns the prefix to use on the uplink: the one in use as long as it
-// is valid, since a change breaks every flow (spec CLAT-22), else the best.
-func usable(f facts, w World, current CLAT) (pref64.Candidate, bool) {
-	var best pref64.Candidate
-	found := false
-	for _, c := range w.Prefixes {
-		if c.Link != 0 && c.Link != f.link6.Index {
-			continue
-		}
-		if current.Prefix == c.Prefix && current.Uplink == f.link6.Index {
-			return c, true
-		}
-		if !found {
-			best, found = c, true
-		}
-	}
-	return best, found
-}
-
 // want decides on the CLAT, and if there is to be none, why.
 func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, why Reason, detail string, wake time.Time) {
 	switch {
@@ -226,15 +207,10 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	case m.set.Off:
 		return c, ReasonOff, "", wake
 	}
-	cand, ok := usable(f, w, m.intent)
+	cand, ok := usable(f, w, m.set.All, m.intent)
 	if !ok {
-		if w.Searching {
-			return c, ReasonSearching, "", wake
-		}
-		if w.Unclear != "" {
-			return c, ReasonUnclear, w.Unclear, wake
-		}
-		return c, ReasonNoPrefix, "", wake
+		why, detail = noPrefix(f, w, m.set.All)
+		return c, why, detail, wake
 	}
 	if !m.set.All && !anyIPv4(w.Servers) {
 		return c, ReasonNoServerIPv4, "", wake

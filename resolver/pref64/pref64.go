@@ -88,6 +88,7 @@ type Candidate struct {
 	Trust  Trust
 	Reason string // for people: why it is there, what confirms or contradicts it
 	Order  int    // place in its answer, from 0 (spec 7050-4)
+	IPv4   Scope  // destinations that it serves; zero: all (spec 7225-4)
 }
 
 // Expired tells whether c has run out at now.
