@@ -27,7 +27,7 @@ const (
 )
 
 // The vectors of spec-checked section 9, which were computed from scratch.
-func TestCheckedVectors(t *testing.T) {
+func TestCheckedVectors(t *testing.T) { // 7915-33, 7915-31, 7915-42, SIIT-62
 	tests := map[string]struct {
 		in, out string
 		verdict Verdict
@@ -86,7 +86,7 @@ func TestCheckedVectors(t *testing.T) {
 	}
 }
 
-func TestCheckedNeutralAddress(t *testing.T) { // 1624-3
+func TestCheckedNeutralAddress(t *testing.T) { // 1624-3, 7757-3, 1624-4
 	c := checkedConfig()
 	got, neutral := NeutralAddr(netip.MustParsePrefix("2001:db8:1:2::/64"), [6]byte(unhex("04640000c1a7")), c.CLAT4, c.Prefix)
 	if want := netip.MustParseAddr("2001:db8:1:2:464:0:c1a7:9e20"); got != want || !neutral {

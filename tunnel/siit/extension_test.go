@@ -49,7 +49,7 @@ func oracleExceededTo6(t testing.TB, c Config, arrived, ext []byte, n int) []byt
 
 // FuzzExtensionsAgainstOracle compares Time Exceeded with extensions byte for
 // byte, both ways.
-func FuzzExtensionsAgainstOracle(f *testing.F) { // SIIT-61 to SIIT-64, 7915-73
+func FuzzExtensionsAgainstOracle(f *testing.F) { // SIIT-61 to SIIT-64, 7915-73, SIIT-62
 	mpls := unhex("2000cdf4 00080101 00011101")
 	for kind := range kinds {
 		for _, n := range []uint16{8, 80, 88, 89, 100, 108, 109, 300, 500, 508, 1100, 1192} {
@@ -237,7 +237,7 @@ func TestNodeIdentification(t *testing.T) { // 6791-2, 6791-3
 }
 
 // A quoted fragment is the fragment that was sent (SIIT-57, 7915-70, 7915-61).
-func TestQuotedFragments(t *testing.T) {
+func TestQuotedFragments(t *testing.T) { // SIIT-57, 7915-61, 7915-70
 	c := small()
 	c.LowestMTU6 = 1280
 	for _, kind := range kinds {

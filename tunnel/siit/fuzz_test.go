@@ -24,7 +24,7 @@ func oracleConfigs() []Config {
 var kinds = []string{"tcp", "udp", "icmp"}
 
 // FuzzAgainstOracle compares byte for byte, both ways.
-func FuzzAgainstOracle(f *testing.F) {
+func FuzzAgainstOracle(f *testing.F) { // SIIT-29, SIIT-30, SIIT-34, 7915-40, 7915-44, 1624-2
 	for kind := range kinds {
 		for _, payload := range [][]byte{nil, {1}, []byte("ping"), bytes.Repeat([]byte{0xff}, 1433), bytes.Repeat([]byte{7, 0}, 700)} {
 			f.Add(uint8(kind), uint8(0xfd), uint8(64), uint32(0xc00001bb), payload)
@@ -64,7 +64,7 @@ func same(t testing.TB, way string, want, got []byte) {
 
 // FuzzNoPanic feeds anything. Whatever comes out must be whole, and what went in
 // must be as before.
-func FuzzNoPanic(f *testing.F) {
+func FuzzNoPanic(f *testing.F) { // SIIT-9
 	for _, s := range []string{"", "45", v1out, v6in,
 		"45000020 12344000 4011a676 c0000001 c0000221 13880035 000ccb58 68693634",
 		"4502002c 12344000 4006a673 c0000001 c0000221 c00001bb 00000001 00000000 6002ffff 54470000 020405b4",

@@ -109,7 +109,7 @@ func TestDontFragmentOfSuperPackets(t *testing.T) { // SIIT-25, SIIT-90
 
 // Identification differs from packet to packet where it counts (7915-37), and is
 // that of an atomic fragment (SIIT-26).
-func TestIdentification(t *testing.T) {
+func TestIdentification(t *testing.T) { // SIIT-26, 7915-37
 	c := small()
 	tr, b := translator(t, c), NewBatch()
 	p := back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil)))

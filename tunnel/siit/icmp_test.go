@@ -155,7 +155,7 @@ func TestICMPv4ErrorsByTheTable(t *testing.T) { // SIIT-40, SIIT-42, 7915-60
 	}
 }
 
-func TestLikelyMTUs(t *testing.T) { // 7915-60, the plateau table
+func TestLikelyMTUs(t *testing.T) { // 7915-60, the plateau table, 7915-63, SIIT-52
 	c := vectorConfig()
 	c.MTU6, c.MTU4 = 65535, 65515
 	for length, want := range map[int]uint32{9000: 8186, 1500: 1512, 1492: 1280, 1400: 1280} {
@@ -165,7 +165,7 @@ func TestLikelyMTUs(t *testing.T) { // 7915-60, the plateau table
 	}
 }
 
-func TestQuotesThatAreNotOurs(t *testing.T) { // SIIT-56, SIIT-59, SIIT-60, SIIT-73
+func TestQuotesThatAreNotOurs(t *testing.T) { // SIIT-56, SIIT-59, SIIT-60, SIIT-73, 7915-71
 	c := oracleConfigs()[0]
 	good := oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil))
 	change := func(at int, b byte) []byte { p := bytes.Clone(good); p[at] = b; return p }

@@ -138,7 +138,7 @@ func alike(t *testing.T, tr *Translator, way func(*Batch, vnethdr.Header, []byte
 
 // A wrong checksum leaves as wrong as it came (SIIT-36); one that is left to
 // offload is never made a complete one (SIIT-87).
-func TestChecksumsAreNotRepaired(t *testing.T) {
+func TestChecksumsAreNotRepaired(t *testing.T) { // 7915-36
 	for _, c := range oracleConfigs() {
 		in := sample(t, c, "tcp", 0, 64, 1, []byte("hello"))
 		in[36] ^= 0x55
@@ -265,7 +265,7 @@ func TestUDPWithoutChecksum(t *testing.T) { // SIIT-31, SIIT-33, 7915-41, 7915-4
 	}
 }
 
-func TestManyWorkersShareATranslator(t *testing.T) {
+func TestManyWorkersShareATranslator(t *testing.T) { // 7915-3
 	c := oracleConfigs()[0]
 	tr, in := translator(t, c), sample(t, c, "tcp", 0, 64, 1, []byte("hello"))
 	want := oracleTo6(t, c, in)
@@ -283,44 +283,4 @@ func TestManyWorkersShareATranslator(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-func BenchmarkTranslate(b *testing.B) {
-	c := oracleConfigs()[0]
-	c.MTU6, c.MTU4 = 1500, 1480
-	tr, out := translator(b, c), NewBatch()
-	h64, p64 := super(b, c, "tcp", 64000, 1400)
-	for _, n := range []int{64, 1400, 64000} {
-		h, four := vnethdr.Header{}, []byte(nil)
-		if n > 1400 {
-			h, four = h64, p64
-		} else {
-			four = sample(b, c, "tcp", 0, 64, 1, make([]byte, n))
-		}
-		b.Run(fmt.Sprintf("4to6/%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				out.Reset()
-				tr.To6(out, h, four)
-			}
-		})
-		out.Reset()
-		tr.To6(out, h, four)
-		h6, six := out.Packets()[0].Hdr, whole(out.Packets()[0])
-		copy(six[8:24], six[24:40])
-		copy(six[24:40], c.CLAT6.AsSlice())
-		b.Run(fmt.Sprintf("6to4/%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				out.Reset()
-				tr.To4(out, h6, six)
-			}
-		})
-		dst := make([]byte, n)
-		b.Run(fmt.Sprintf("memmove/%d", n), func(b *testing.B) {
-			for b.Loop() {
-				copy(dst, four)
-			}
-		})
-	}
 }

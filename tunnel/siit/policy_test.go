@@ -55,7 +55,7 @@ func TestNonGlobalUnderTheWellKnownPrefix(t *testing.T) { // R6052-8, R6052-9
 	}
 }
 
-func TestLimiter(t *testing.T) { // SIIT-68
+func TestLimiter(t *testing.T) { // SIIT-68, 7915-84
 	var l Limiter
 	now := time.Unix(1000, 0)
 	allowed := func(v Verdict, n int) (ok int) {

@@ -76,7 +76,7 @@ func oracleTooBigTo6(t testing.TB, c Config, mtu uint16, arrived []byte, n int) 
 
 // FuzzErrorsAgainstOracle compares Packet Too Big and Fragmentation Needed byte
 // for byte, with quotes cut anywhere.
-func FuzzErrorsAgainstOracle(f *testing.F) {
+func FuzzErrorsAgainstOracle(f *testing.F) { // SIIT-57, SIIT-58, SIIT-61, 7915-70, 7915-72, 7915-74
 	for kind := range kinds {
 		for _, n := range []uint16{8, 9, 17, 18, 20, 21, 100, 528, 529, 1191, 1192, 1193, 65535} {
 			f.Add(uint8(kind), uint8(0x2e), uint32(0xc00001bb), uint32(1400), n, bytes.Repeat([]byte("quoted"), 250))

@@ -38,7 +38,13 @@ func extension(pkt []byte, typ byte, hdr []byte) []byte {
 	return out
 }
 
-func TestVerdicts4to6(t *testing.T) {
+// error4From is an ICMP error of the host's with a source that is not its own.
+func error4From(t testing.TB, c Config, src [4]byte) []byte {
+	quote := oracleTo4(t, c, back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil))))
+	return edit(error4(c, 3, 3, 0, quote), func(p []byte) { copy(p[12:], src[:]) })
+}
+
+func TestVerdicts4to6(t *testing.T) { // SIIT-71, 7915-11
 	c := oracleConfigs()[0]
 	c.MTU6, c.MTU4 = 1500, 1480
 	udp := func(n int) []byte { return sample(t, c, "udp", 0, 64, 0x13880035, make([]byte, n)) }
@@ -46,64 +52,65 @@ func TestVerdicts4to6(t *testing.T) {
 		in   []byte
 		want Verdict
 	}{
-		"plain":                               {udp(4), OK},
-		"link padding after the packet":       {append(udp(4), 0, 0, 0), OK},
-		"SIIT-1 shorter than its length":      {udp(40)[:50], Malformed},
-		"SIIT-1 header length below 20":       {edit(udp(4), func(p []byte) { p[0] = 0x44 }), Malformed},
-		"SIIT-1 header checksum":              {func() []byte { p := udp(4); p[10] ^= 1; return p }(), BadHeaderChecksum},
-		"SIIT-2 version 5":                    {[]byte{0x50, 0, 0, 0}, NotIP},
-		"SIIT-5 multicast":                    {edit(udp(4), func(p []byte) { copy(p[16:], []byte{224, 0, 0, 251}) }), Martian},
-		"SIIT-5 broadcast":                    {edit(udp(4), func(p []byte) { copy(p[16:], []byte{255, 255, 255, 255}) }), Martian},
-		"SIIT-6 loopback":                     {edit(udp(4), func(p []byte) { copy(p[16:], []byte{127, 0, 0, 1}) }), Martian},
-		"SEC-16 a CLAT's address":             {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 5}) }), Martian},
-		"SIIT-7 another source":               {edit(udp(4), func(p []byte) { copy(p[12:], []byte{10, 0, 0, 1}) }), NotOurs},
-		"SIIT-3 TTL 1":                        {edit(udp(4), func(p []byte) { p[8] = 1 }), AnsweredTTL},
-		"SIIT-3 TTL 0":                        {edit(udp(4), func(p []byte) { p[8] = 0 }), AnsweredTTL},
-		"SIIT-3 TTL 2":                        {edit(udp(4), func(p []byte) { p[8] = 2 }), OK},
-		"SIIT-11 options are skipped":         {options(udp(4), []byte{1, 1, 148, 4, 0, 0, 0, 0}), OK},
-		"SIIT-11 loose source route":          {options(udp(4), []byte{131, 7, 4, 10, 0, 0, 1, 0}), AnsweredSourceRoute},
-		"SIIT-11 strict source route":         {options(udp(4), []byte{137, 7, 4, 10, 0, 0, 1, 0}), AnsweredSourceRoute},
-		"SIIT-11 source route used up":        {options(udp(4), []byte{131, 7, 8, 10, 0, 0, 1, 0}), OK},
-		"SIIT-12 option runs past the header": {options(udp(4), []byte{148, 9, 0, 0}), BadOptions},
-		"SIIT-12 option of length 1":          {options(udp(4), []byte{148, 1, 0, 0}), BadOptions},
-		"SIIT-13 protocol 44":                 {edit(udp(4), func(p []byte) { p[9] = 44 }), AnsweredProtocol},
-		"SIIT-13 protocol 58":                 {edit(udp(4), func(p []byte) { p[9] = 58 }), AnsweredProtocol},
-		"SIIT-40 IGMP":                        {edit(udp(4), func(p []byte) { p[9] = 2 }), BadProtocol},
-		"SIIT-35 GRE passes":                  {edit(udp(4), func(p []byte) { p[9] = 47 }), OK},
-		"SIIT-15 first fragment":              {edit(udp(40), func(p []byte) { p[6] = 0x20 }), OK},
-		"SIIT-15 later fragment":              {edit(udp(40), func(p []byte) { p[7] = 1 }), OK},
-		"7915-21 DF, 1480 bytes fit":          {udp(1452), OK},
-		"7915-21 DF, 1481 bytes do not":       {udp(1453), AnsweredTooBig},
-		"7915-21 DF, options, 1480 bytes fit": {options(udp(1444), make([]byte, 8)), OK},
-		"7915-21 DF, options, 1481 do not":    {options(udp(1445), make([]byte, 8)), AnsweredTooBig},
-		"7915-22 DF=0, 1480 bytes":            {edit(udp(1452), func(p []byte) { p[6] = 0 }), OK},
-		"SIIT-40 echo that is too big":        {sample(t, c, "icmp", 0, 64, 1, make([]byte, 1453)), AnsweredTooBig},
-		"SIIT-16a echo with DF=0, too big":    {edit(sample(t, c, "icmp", 0, 64, 1, make([]byte, 1453)), func(p []byte) { p[6] = 0 }), OK},
-		"SIIT-23 the reserved flag":           {edit(udp(4), func(p []byte) { p[6] |= 0x80 }), OK},
-		"SIIT-2 nothing":                      {nil, NotIP},
-		"SIIT-1 no whole header":              {udp(4)[:19], Malformed},
-		"SIIT-1 length below the header":      {edit(udp(4), func(p []byte) { p[3] = 19 }), Malformed},
-		"SIIT-5 class E":                      {edit(udp(4), func(p []byte) { copy(p[16:], []byte{240, 0, 0, 1}) }), Martian},
-		"SIIT-6 network 0":                    {edit(udp(4), func(p []byte) { copy(p[16:], []byte{0, 0, 0, 1}) }), Martian},
-		"SIIT-7 to itself":                    {edit(udp(4), func(p []byte) { copy(p[16:], p[12:16]) }), Martian},
-		"the dummy address":                   {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 8}) }), Martian},
-		"192.0.0.9 is a host (R6052-10)":      {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 9}) }), OK},
-		"SIIT-12 source route of length 2":    {options(udp(4), []byte{131, 2, 0, 0}), BadOptions},
-		"SIIT-12 option without its length":   {options(udp(4), []byte{1, 1, 1, 148}), BadOptions},
-		"SIIT-13 protocol 0":                  {edit(udp(4), func(p []byte) { p[9] = 0 }), AnsweredProtocol},
-		"SIIT-13 protocol 43":                 {edit(udp(4), func(p []byte) { p[9] = 43 }), AnsweredProtocol},
-		"SIIT-13 protocol 60":                 {edit(udp(4), func(p []byte) { p[9] = 60 }), AnsweredProtocol},
-		"SIIT-13 protocol 135":                {edit(udp(4), func(p []byte) { p[9] = 135 }), AnsweredProtocol},
-		"SIIT-35 ESP passes":                  {edit(udp(4), func(p []byte) { p[9] = 50 }), OK},
-		"SIIT-35 SCTP passes":                 {edit(udp(4), func(p []byte) { p[9] = 132 }), OK},
-		"7915-22 DF=0, too big":               {edit(udp(1453), func(p []byte) { p[6] = 0 }), OK},
-		"SIIT-33 UDP length too large":        {edit(udp(4), func(p []byte) { p[25] = 200 }), Malformed},
-		"SIIT-33 UDP length below 8":          {edit(udp(4), func(p []byte) { p[25] = 7 }), Malformed},
-		"TCP header cut short":                {edit(sample(t, c, "tcp", 0, 64, 1, nil)[:36], func(p []byte) { p[3] = 36 }), Malformed},
-		"TCP data offset past the end":        {edit(sample(t, c, "tcp", 0, 64, 1, nil), func(p []byte) { p[32] = 0xf0 }), Malformed},
-		"ICMP cut short":                      {edit(sample(t, c, "icmp", 0, 64, 1, nil)[:24], func(p []byte) { p[3] = 24 }), Malformed},
-		"SIIT-40 ICMP redirect":               {edit(sample(t, c, "icmp", 0, 64, 1, nil), func(p []byte) { p[20] = 5 }), ICMPType},
-		"SIIT-40 ICMP timestamp":              {edit(sample(t, c, "icmp", 0, 64, 1, nil), func(p []byte) { p[20] = 13 }), ICMPType},
+		"plain":                                {udp(4), OK},
+		"link padding after the packet":        {append(udp(4), 0, 0, 0), OK},
+		"SIIT-1 shorter than its length":       {udp(40)[:50], Malformed},
+		"SIIT-1 header length below 20":        {edit(udp(4), func(p []byte) { p[0] = 0x44 }), Malformed},
+		"SIIT-1 header checksum":               {func() []byte { p := udp(4); p[10] ^= 1; return p }(), BadHeaderChecksum},
+		"SIIT-2 version 5":                     {[]byte{0x50, 0, 0, 0}, NotIP},
+		"SIIT-5 multicast":                     {edit(udp(4), func(p []byte) { copy(p[16:], []byte{224, 0, 0, 251}) }), Martian},
+		"SIIT-5 broadcast":                     {edit(udp(4), func(p []byte) { copy(p[16:], []byte{255, 255, 255, 255}) }), Martian},
+		"SIIT-6 loopback":                      {edit(udp(4), func(p []byte) { copy(p[16:], []byte{127, 0, 0, 1}) }), Martian},
+		"SEC-16 a CLAT's address":              {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 5}) }), Martian},
+		"SIIT-7 another source":                {edit(udp(4), func(p []byte) { copy(p[12:], []byte{10, 0, 0, 1}) }), NotOurs},
+		"SIIT-71 an error from another source": {error4From(t, c, [4]byte{10, 0, 0, 1}), NotOurs},
+		"SIIT-3 TTL 1":                         {edit(udp(4), func(p []byte) { p[8] = 1 }), AnsweredTTL},
+		"SIIT-3 TTL 0":                         {edit(udp(4), func(p []byte) { p[8] = 0 }), AnsweredTTL},
+		"SIIT-3 TTL 2":                         {edit(udp(4), func(p []byte) { p[8] = 2 }), OK},
+		"SIIT-11 options are skipped":          {options(udp(4), []byte{1, 1, 148, 4, 0, 0, 0, 0}), OK},
+		"SIIT-11 loose source route":           {options(udp(4), []byte{131, 7, 4, 10, 0, 0, 1, 0}), AnsweredSourceRoute},
+		"SIIT-11 strict source route":          {options(udp(4), []byte{137, 7, 4, 10, 0, 0, 1, 0}), AnsweredSourceRoute},
+		"SIIT-11 source route used up":         {options(udp(4), []byte{131, 7, 8, 10, 0, 0, 1, 0}), OK},
+		"SIIT-12 option runs past the header":  {options(udp(4), []byte{148, 9, 0, 0}), BadOptions},
+		"SIIT-12 option of length 1":           {options(udp(4), []byte{148, 1, 0, 0}), BadOptions},
+		"SIIT-13 protocol 44":                  {edit(udp(4), func(p []byte) { p[9] = 44 }), AnsweredProtocol},
+		"SIIT-13 protocol 58":                  {edit(udp(4), func(p []byte) { p[9] = 58 }), AnsweredProtocol},
+		"SIIT-40 IGMP":                         {edit(udp(4), func(p []byte) { p[9] = 2 }), BadProtocol},
+		"SIIT-35 GRE passes":                   {edit(udp(4), func(p []byte) { p[9] = 47 }), OK},
+		"SIIT-15 first fragment":               {edit(udp(40), func(p []byte) { p[6] = 0x20 }), OK},
+		"SIIT-15 later fragment":               {edit(udp(40), func(p []byte) { p[7] = 1 }), OK},
+		"7915-21 DF, 1480 bytes fit":           {udp(1452), OK},
+		"7915-21 DF, 1481 bytes do not":        {udp(1453), AnsweredTooBig},
+		"7915-21 DF, options, 1480 bytes fit":  {options(udp(1444), make([]byte, 8)), OK},
+		"7915-21 DF, options, 1481 do not":     {options(udp(1445), make([]byte, 8)), AnsweredTooBig},
+		"7915-22 DF=0, 1480 bytes":             {edit(udp(1452), func(p []byte) { p[6] = 0 }), OK},
+		"SIIT-40 echo that is too big":         {sample(t, c, "icmp", 0, 64, 1, make([]byte, 1453)), AnsweredTooBig},
+		"SIIT-16a echo with DF=0, too big":     {edit(sample(t, c, "icmp", 0, 64, 1, make([]byte, 1453)), func(p []byte) { p[6] = 0 }), OK},
+		"SIIT-23 the reserved flag":            {edit(udp(4), func(p []byte) { p[6] |= 0x80 }), OK},
+		"SIIT-2 nothing":                       {nil, NotIP},
+		"SIIT-1 no whole header":               {udp(4)[:19], Malformed},
+		"SIIT-1 length below the header":       {edit(udp(4), func(p []byte) { p[3] = 19 }), Malformed},
+		"SIIT-5 class E":                       {edit(udp(4), func(p []byte) { copy(p[16:], []byte{240, 0, 0, 1}) }), Martian},
+		"SIIT-6 network 0":                     {edit(udp(4), func(p []byte) { copy(p[16:], []byte{0, 0, 0, 1}) }), Martian},
+		"SIIT-7 to itself":                     {edit(udp(4), func(p []byte) { copy(p[16:], p[12:16]) }), Martian},
+		"the dummy address":                    {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 8}) }), Martian},
+		"192.0.0.9 is a host (R6052-10)":       {edit(udp(4), func(p []byte) { copy(p[16:], []byte{192, 0, 0, 9}) }), OK},
+		"SIIT-12 source route of length 2":     {options(udp(4), []byte{131, 2, 0, 0}), BadOptions},
+		"SIIT-12 option without its length":    {options(udp(4), []byte{1, 1, 1, 148}), BadOptions},
+		"SIIT-13 protocol 0":                   {edit(udp(4), func(p []byte) { p[9] = 0 }), AnsweredProtocol},
+		"SIIT-13 protocol 43":                  {edit(udp(4), func(p []byte) { p[9] = 43 }), AnsweredProtocol},
+		"SIIT-13 protocol 60":                  {edit(udp(4), func(p []byte) { p[9] = 60 }), AnsweredProtocol},
+		"SIIT-13 protocol 135":                 {edit(udp(4), func(p []byte) { p[9] = 135 }), AnsweredProtocol},
+		"SIIT-35 ESP passes":                   {edit(udp(4), func(p []byte) { p[9] = 50 }), OK},
+		"SIIT-35 SCTP passes":                  {edit(udp(4), func(p []byte) { p[9] = 132 }), OK},
+		"7915-22 DF=0, too big":                {edit(udp(1453), func(p []byte) { p[6] = 0 }), OK},
+		"SIIT-33 UDP length too large":         {edit(udp(4), func(p []byte) { p[25] = 200 }), Malformed},
+		"SIIT-33 UDP length below 8":           {edit(udp(4), func(p []byte) { p[25] = 7 }), Malformed},
+		"TCP header cut short":                 {edit(sample(t, c, "tcp", 0, 64, 1, nil)[:36], func(p []byte) { p[3] = 36 }), Malformed},
+		"TCP data offset past the end":         {edit(sample(t, c, "tcp", 0, 64, 1, nil), func(p []byte) { p[32] = 0xf0 }), Malformed},
+		"ICMP cut short":                       {edit(sample(t, c, "icmp", 0, 64, 1, nil)[:24], func(p []byte) { p[3] = 24 }), Malformed},
+		"SIIT-40 ICMP redirect":                {edit(sample(t, c, "icmp", 0, 64, 1, nil), func(p []byte) { p[20] = 5 }), ICMPType},
+		"SIIT-40 ICMP timestamp":               {edit(sample(t, c, "icmp", 0, 64, 1, nil), func(p []byte) { p[20] = 13 }), ICMPType},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +128,7 @@ func TestVerdicts4to6(t *testing.T) {
 	}
 }
 
-func TestVerdicts6to4(t *testing.T) {
+func TestVerdicts6to4(t *testing.T) { // 7915-35, 7757-4
 	c := oracleConfigs()[0]
 	c.MTU6, c.MTU4 = 1500, 1480
 	udp := func(n int) []byte {

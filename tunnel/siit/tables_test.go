@@ -88,7 +88,7 @@ func allTypes(t *testing.T, rows map[[2]int][2]int, translate func(b *Batch, typ
 	}
 }
 
-func TestEveryPointer4to6(t *testing.T) { // SIIT-42, 7915 section 8.8
+func TestEveryPointer4to6(t *testing.T) { // SIIT-42, 7915 section 8.8, SIIT-44
 	c := small()
 	quote := oracleTo4(t, c, back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil))))
 	want := map[int]uint32{0: 0, 1: 1, 2: 4, 3: 4, 8: 7, 9: 6, 12: 8, 13: 8, 14: 8, 15: 8, 16: 24, 17: 24, 18: 24, 19: 24}
@@ -101,7 +101,7 @@ func TestEveryPointer4to6(t *testing.T) { // SIIT-42, 7915 section 8.8
 	}
 }
 
-func TestEveryPointer6to4(t *testing.T) { // SIIT-43, 7915 section 8.8
+func TestEveryPointer6to4(t *testing.T) { // SIIT-43, 7915 section 8.8, SIIT-44
 	c := small()
 	quote := oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil))
 	want := map[uint32]uint32{0: 0, 1: 1, 4: 2, 5: 2, 6: 9, 7: 8}

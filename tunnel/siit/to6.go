@@ -153,24 +153,45 @@ func (t *Translator) header6(b, pkt []byte, dst [4]byte, payload int, next uint8
 // refuses headers that are too short or lie about their length. frag tells which
 // part of the upper layer is there.
 func transportHead(proto uint8, l4 []byte, frag uint16) (int, Verdict) {
+	if frag != 0 {
+		return fragmentHead(proto, l4, frag)
+	}
+	switch proto {
+	case protoTCP:
+		if len(l4) < 20 || l4[12] < 5<<4 || int(l4[12]>>4)*4 > len(l4) {
+			return 0, Malformed
+		}
+		return 20, OK
+	case protoUDP:
+		if len(l4) < 8 {
+			return 0, Malformed
+		}
+		if n := int(binary.BigEndian.Uint16(l4[4:])); n < 8 || n > len(l4) {
+			return 0, Malformed
+		}
+		return 8, OK
+	case protoDCCP, protoUDPLite:
+		if len(l4) < 8 {
+			return 0, Malformed
+		}
+		return 8, OK
+	}
+	return 0, OK
+}
+
+// fragmentHead is transportHead for a fragment: only the first has a header, of
+// which the checksum at least must be there (SIIT-21).
+func fragmentHead(proto uint8, l4 []byte, frag uint16) (int, Verdict) {
+	at := checkField(proto)
 	switch {
-	case proto != protoTCP && proto != protoUDP && proto != protoDCCP && proto != protoUDPLite:
+	case at < 0 || frag&0x1fff != 0:
 		return 0, OK
-	case frag&0x1fff != 0:
-		return 0, OK
-	case frag != 0 && (len(l4) < checkField(proto)+2):
-		return 0, TinyFragment // SIIT-21
-	case proto == protoTCP && (frag == 0 && len(l4) < 20 || l4[12]>>4 < 5 || frag == 0 && int(l4[12]>>4)*4 > len(l4)):
-		return 0, Malformed
-	case proto == protoTCP:
-		return min(20, len(l4)), OK
-	case len(l4) < 8:
+	case len(l4) < at+2:
+		return 0, TinyFragment
+	case proto == protoTCP && l4[12] < 5<<4, proto == protoUDP && binary.BigEndian.Uint16(l4[4:]) < 8:
 		return 0, Malformed
 	}
-	if n := int(binary.BigEndian.Uint16(l4[4:])); proto == protoUDP && (n < 8 || frag == 0 && n > len(l4)) {
-		return 0, Malformed
-	}
-	return 8, OK
+	return min(at+4, len(l4)) &^ 1, OK
 }
 
 // fix updates a transport checksum for changed addresses, given their sums.

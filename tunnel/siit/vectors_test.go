@@ -71,7 +71,7 @@ const (
 	         c00001bb 00000001 00000000 6002ffff 24dc0000 020405b4 00000000 00000000`
 )
 
-func TestSpecVectors(t *testing.T) {
+func TestSpecVectors(t *testing.T) { // SIIT-14, 7757-1, 7757-2
 	tests := map[string]struct {
 		clat6   string
 		in, out string
@@ -117,7 +117,7 @@ func TestSpecVectors(t *testing.T) {
 }
 
 // SIIT-91a: a super-packet of three segments with a partial checksum.
-func TestSpecVectorSuperPacket(t *testing.T) {
+func TestSpecVectorSuperPacket(t *testing.T) { // SIIT-91a, SIIT-87
 	c := vectorConfig()
 	in := make([]byte, 4336)
 	copy(in, unhex("450010f0 12344000 40060000 c0000001 c0000221 c00001bb 00000001 00000001 8010ffff 93050000"))
@@ -145,7 +145,7 @@ func TestSpecVectorSuperPacket(t *testing.T) {
 
 func put16(b []byte, v uint16) { b[0], b[1] = byte(v>>8), byte(v) }
 
-func TestNeutralAddresses(t *testing.T) { // SIIT-83
+func TestNeutralAddresses(t *testing.T) { // SIIT-83, SIIT-80, SIIT-81, SIIT-84
 	tests := map[string]struct{ prefix, iid, want string }{
 		"well-known prefix":   {"64:ff9b::/96", "02c1a7000000", "2001:db8:1:2:2c1:a700:0:e883"},
 		"length 32":           {"2001:db8::/32", "02c1a7000000", "2001:db8:1:2:2c1:a700:0:baca"},
@@ -189,7 +189,7 @@ func TestReservedInterfaceIdentifiers(t *testing.T) { // SIIT-82
 	}
 }
 
-func TestIncrementalUpdate(t *testing.T) { // 1624-1
+func TestIncrementalUpdate(t *testing.T) { // 1624-1, SIIT-29
 	if got := update(0xdd2f, 0x5555, 0x3285); got != 0 {
 		t.Errorf("update = %04x, want 0000", got)
 	}

@@ -59,3 +59,23 @@ func TestPutClears(t *testing.T) {
 		t.Errorf("% x", b)
 	}
 }
+
+// FuzzParse reads anything that is long enough; what it reads can be written
+// again, and nothing behind it counts.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte{1, 1, 52, 0, 0x94, 5, 20, 0, 16, 0})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 7})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < Size {
+			t.Skip("the caller guarantees the length")
+		}
+		var out [Size]byte
+		Parse(b).Put(out[:])
+		if out != [Size]byte(b) {
+			t.Errorf("% x became % x", b[:Size], out)
+		}
+		if Parse(b) != Parse(b[:Size]) {
+			t.Error("bytes behind the header count")
+		}
+	})
+}
