@@ -49,6 +49,7 @@ var Table = map[string]Entry{
 	"resolver/pref64":   {Kind: Pure, May: []string{"resolver/nat64"}},
 	"resolver/pcp":      {Kind: Pure, May: []string{"resolver/nat64"}},
 	"tunnel/vnethdr":    {Kind: Pure},
+	"tunnel/capture":    {Kind: Pure},
 	"tunnel/siit":       {Kind: Pure, May: []string{"resolver/nat64", "tunnel/vnethdr"}},
 	"agent/reach":       {Kind: Pure, May: []string{"platform/netstate", "resolver/nat64", "resolver/pref64"}},
 	"agent/config":      {Kind: Pure, May: []string{"resolver/nat64", "resolver/pref64"}, Libs: []string{"github.com/pelletier/go-toml/v2"}},
