@@ -224,6 +224,9 @@ func (a *Agent) routes(c reach.CLAT) []netip.Prefix {
 		return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	}
 	out := []netip.Prefix{dummy}
+	if hops := a.conf.Path.HopAddrs; hops.IsValid() {
+		out = append(out, hops)
+	}
 	for _, s := range a.conf.Servers {
 		for _, ip := range a.ipv4(s) {
 			if p := netip.PrefixFrom(ip, 32); !slices.Contains(out, p) {

@@ -143,6 +143,7 @@ func (a *Agent) translator(in *instance, routes []netip.Prefix) (*siit.Translato
 		Prefix: in.want.Prefix, CLAT4: in.want.IPv4, CLAT6: in.addr6,
 		MTU4: mtu4(in.want), MTU6: in.want.MTU6,
 		NonGlobal: a.conf.Discovery.NonGlobal, AlwaysAllow: always, RouteTo: routes,
+		HopAddrs: a.conf.Path.HopAddrs, NodeID: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make translator: %w", err)

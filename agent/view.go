@@ -111,7 +111,7 @@ func (a *Agent) showCLAT(s *status.Status) {
 	s.CLAT = &status.CLAT{IPv4: in.want.IPv4.String(), IPv6: in.addr6.String(), Device: in.devName, MTU: mtu4(in.want),
 		Ready: in.ready, Neutral: in.neutral, Steered: in.steer.Mode(), Routes: []string{}}
 	for _, r := range in.routes {
-		if r == dummy {
+		if r == dummy || r == a.conf.Path.HopAddrs {
 			continue
 		}
 		text := r.String()

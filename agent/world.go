@@ -66,7 +66,7 @@ func (a *Agent) links(snap netstate.Snapshot, uplink int) []discover.Link {
 		if !l.MayHaveRouter() || a.running != nil && l.Index == a.running.dev.Index() || len(out) == maxLinks {
 			continue
 		}
-		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS)}
+		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index)}
 		if l.Index == uplink {
 			d.DNS = unique(append(d.DNS, snap.ResolversOver(l)...))
 		}

@@ -66,6 +66,9 @@ type Path struct {
 	Mode     Mode
 	Scope    Scope
 	Datapath string // auto or tun
+	// HopAddrs are IPv4 addresses for ICMP errors of routers that have none, so
+	// that traceroute tells hops apart (RFC 6791). Not valid: 192.0.0.8 for all.
+	HopAddrs netip.Prefix
 }
 
 // Discovery is the table [discovery].

@@ -48,7 +48,7 @@ func TestReferenceDefaultsAreTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b nat64.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b nat64.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 		t.Errorf("the file's defaults differ from the program's (-program +file):\n%s", d)
 	}
 }
@@ -167,4 +167,32 @@ func FuzzParse(f *testing.F) {
 			t.Error("accepted a configuration without a server")
 		}
 	})
+}
+
+func TestHopAddresses(t *testing.T) {
+	tests := map[string]struct {
+		text string
+		ok   bool
+	}{
+		"none":           {"", true},
+		"a /24":          {"203.0.113.0/24", true},
+		"one address":    {"203.0.113.7/32", true},
+		"too many":       {"10.0.0.0/8", false},
+		"host bits":      {"203.0.113.1/24", false},
+		"IPv6":           {"2001:db8::/32", false},
+		"multicast":      {"239.1.2.0/24", false},
+		"loopback":       {"127.0.0.0/24", false},
+		"not an address": {"hops", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := Parse("reach64.toml", []byte("[[server]]\nname = \"b.example\"\n[path]\nhop_addresses = \""+tt.text+"\"\n"), noFiles)
+			if (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), "path.hop_addresses") {
+				t.Fatalf("error %v", err)
+			}
+			if tt.ok && tt.text != "" && c.Path.HopAddrs.String() != tt.text {
+				t.Errorf("read as %v", c.Path.HopAddrs)
+			}
+		})
+	}
 }

@@ -42,6 +42,7 @@ type rawPath struct {
 	Mode     string `toml:"mode"`
 	Scope    string `toml:"scope"`
 	Datapath string `toml:"datapath"`
+	HopAddrs string `toml:"hop_addresses"`
 }
 
 type rawDiscovery struct {
@@ -107,6 +108,7 @@ func (v *validator) config(r raw) Config {
 			Mode:     Mode(v.oneOf("path.mode", r.Path.Mode, "auto", "off")),
 			Scope:    Scope(v.oneOf("path.scope", r.Path.Scope, "server", "all")),
 			Datapath: v.oneOf("path.datapath", r.Path.Datapath, "auto", "tun"),
+			HopAddrs: v.hopAddrs(r.Path.HopAddrs),
 		},
 		Discovery: v.discovery(r.Discovery),
 		Probe: Probe{
@@ -162,6 +164,19 @@ func (v *validator) duration(key, value string, def, low, high time.Duration) ti
 		return def
 	}
 	return d
+}
+
+// hopAddrs reads path.hop_addresses: IPv4 addresses that nobody else has.
+func (v *validator) hopAddrs(text string) netip.Prefix {
+	if text == "" {
+		return netip.Prefix{}
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil || !p.Addr().Is4() || p.Bits() < 24 || p != p.Masked() || !p.Addr().IsGlobalUnicast() || p.Addr().IsLoopback() {
+		v.bad("path.hop_addresses", "%q is not an IPv4 block of at most 256 addresses such as 203.0.113.0/24", text)
+		return netip.Prefix{}
+	}
+	return p
 }
 
 func (v *validator) discovery(r rawDiscovery) Discovery {

@@ -10,9 +10,11 @@ package clat
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -86,6 +88,7 @@ type worker struct {
 	buf   []byte
 	out   *siit.Batch
 	limit siit.Limiter
+	told  time.Time // when a lost packet was last logged
 }
 
 // one moves one packet. Only a failed read is an error: a packet that cannot be
@@ -98,6 +101,9 @@ func (w *worker) one() error {
 	w.out.Reset()
 	dir, v := w.clat.tr.Load().Translate(w.out, h, w.buf[:n])
 	w.clat.stats.add(dir, v, n)
+	if v == siit.ZeroChecksum || v == siit.BadFragment {
+		w.tell(time.Now(), v, w.buf[:n])
+	}
 	if v.Kind() == siit.Answered && !w.limit.Allow(time.Now(), v) {
 		w.clat.stats.suppressed.Add(1)
 		return nil
@@ -111,4 +117,27 @@ func (w *worker) one() error {
 		}
 	}
 	return nil
+}
+
+// tellEvery is how often a lost packet may be logged.
+const tellEvery = time.Minute
+
+// tell logs a packet that nobody else will report: what a sender did wrong, and
+// cannot know since no error goes back (RFC 7915 sections 4.5 and 5.1.1).
+func (w *worker) tell(now time.Time, v siit.Verdict, pkt []byte) {
+	if !w.told.IsZero() && now.Sub(w.told) < tellEvery {
+		return
+	}
+	w.told = now
+	src, dst, ports := "", "", []byte(nil)
+	if pkt[0]>>4 == 4 {
+		src, dst, ports = netip.AddrFrom4([4]byte(pkt[12:])).String(), netip.AddrFrom4([4]byte(pkt[16:])).String(), pkt[int(pkt[0]&15)*4:]
+	} else {
+		src, dst, ports = netip.AddrFrom16([16]byte(pkt[8:])).String(), netip.AddrFrom16([16]byte(pkt[24:])).String(), pkt[40:]
+	}
+	log := w.clat.log.WithFields(logrus.Fields{"reason": v.String(), "source": src, "destination": dst})
+	if v == siit.ZeroChecksum && len(ports) >= 4 && pkt[0]>>4 == 4 {
+		log = log.WithFields(logrus.Fields{"source_port": binary.BigEndian.Uint16(ports), "destination_port": binary.BigEndian.Uint16(ports[2:])})
+	}
+	log.Warn("a packet cannot be translated; others like it are only counted for a minute")
 }

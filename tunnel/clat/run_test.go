@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/siit"
@@ -210,3 +211,46 @@ func (q quietPort) ReadPacket(buf []byte) (vnethdr.Header, int, error) {
 }
 func (quietPort) WritePacket(vnethdr.Header, []byte, []byte) error { return nil }
 func (quietPort) Close() error                                     { return nil }
+
+// A packet whose loss nobody else reports is logged, but not each.
+func TestLostPacketsAreToldOnceAMinute(t *testing.T) { // SIIT-31, 7915-32
+	synctest.Test(t, func(t *testing.T) {
+		p := newOffloadPort()
+		c := newCLAT(t, p)
+		log, hook := logtest.NewNullLogger()
+		c.log = log
+		stop := start(t, c)
+		first := unhex("45000024 12342000 4011c672 c0000001 c0000221 13880035 00100000 68693634 68693634 00000000")
+		put := func(b []byte) {
+			clear(b[10:12])
+			sum := 0
+			for i := 0; i < 20; i += 2 {
+				sum += int(b[i])<<8 | int(b[i+1])
+			}
+			for sum > 0xffff {
+				sum = sum>>16 + sum&0xffff
+			}
+			b[10], b[11] = byte(^sum>>8), byte(^sum)
+			b[3] = 36
+			p.feed <- frame{p: b}
+			synctest.Wait()
+		}
+		put(first)
+		put(first)
+		if n := len(hook.AllEntries()); n != 1 || c.Stats()["4to6-dropped-zero-checksum"] != 2 {
+			t.Errorf("%d entries, counters %v", n, c.Stats())
+		}
+		e := hook.LastEntry()
+		if e == nil || e.Data["reason"] != "dropped-zero-checksum" || e.Data["source"] != "192.0.0.1" || e.Data["destination"] != "192.0.2.33" || e.Data["destination_port"] != uint16(53) {
+			t.Errorf("entry %+v", e)
+		}
+		time.Sleep(tellEvery)
+		put(first)
+		if n := len(hook.AllEntries()); n != 2 {
+			t.Errorf("%d entries after a minute, want 2", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
