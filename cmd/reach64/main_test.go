@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,7 +32,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "unhex": unhex, "cmphex": cmphex},
 	})
 }
 
@@ -50,4 +53,37 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%v ended with %d, want %d", args[1:], got, want)
 	}
+}
+
+// unhex makes a binary file from hexadecimal digits, with white space and
+// comments from # to the end of a line: unhex FILE.hex FILE
+func unhex(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: unhex FILE.hex FILE")
+	}
+	b, err := hex.DecodeString(digits(ts, args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o666))
+}
+
+// cmphex wants the bytes of a file to be these, where .. is any byte:
+// cmphex FILE FILE.hex
+func cmphex(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cmphex FILE FILE.hex")
+	}
+	got, want := hex.EncodeToString([]byte(ts.ReadFile(args[0]))), digits(ts, args[1])
+	if ok, err := regexp.MatchString("^"+want+"$", got); err != nil || !ok {
+		ts.Fatalf("%s holds\n%s, want\n%s", args[0], got, want)
+	}
+}
+
+// digits reads a file of hexadecimal digits.
+func digits(ts *testscript.TestScript, name string) string {
+	var s strings.Builder
+	for l := range strings.Lines(ts.ReadFile(name)) {
+		l, _, _ = strings.Cut(l, "#")
+		s.WriteString(strings.Join(strings.Fields(l), ""))
+	}
+	return s.String()
 }

@@ -107,7 +107,7 @@ func NewReader(in io.Reader) (*Reader, error) {
 		if magic&0xffff == 0x8b1f {
 			return nil, errors.New("compressed with gzip: unpack it first")
 		}
-		return nil, fmt.Errorf("neither pcap nor pcapng: it begins with % x", head)
+		return nil, fmt.Errorf("neither pcap nor pcapng (it begins with % x): give what tcpdump -w or Wireshark wrote", head)
 	}
 	r.order = order
 	if r.format, err = readClassic(r, nano); err != nil {

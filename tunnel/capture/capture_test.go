@@ -113,7 +113,7 @@ func TestNoCapture(t *testing.T) {
 		"empty":           {nil, "the file is empty"},
 		"three bytes":     {whole[:3], "only 3 bytes"},
 		"header cut":      {whole[:23], "ends within its header"},
-		"text":            {[]byte("hello, world"), "neither pcap nor pcapng: it begins with 68 65 6c 6c"},
+		"text":            {[]byte("hello, world"), "neither pcap nor pcapng (it begins with 68 65 6c 6c)"},
 		"gzip":            {zipped.Bytes(), "unpack it first"},
 		"another version": {with(whole, 4, 9, 0), "version 9.4"},
 	} {
@@ -161,6 +161,8 @@ func TestDamage(t *testing.T) {
 		"interface, too short":             {ng().block(1, func(f *file) { f.u32(101) }).b, 84, "an interface description of 4 bytes"},
 		"interface, huge":                  {ng().u32(1, 0x7ffffff0).b, 84, "an interface description of 2147483620 bytes"},
 		"interface, bad option":            {ng().link(101, 0, 9, 0, 5, 0, 6, 0, 0, 0).b, 84, "option 9 of an interface claims 5 bytes, but 4 are left"},
+		"interface, long resolution":       {ng().link(101, 0, 9, 0, 4, 0, 6, 0, 0, 0).b, 84, "option 9 of an interface has 4 bytes"},
+		"interface, short offset":          {ng().link(101, 0, 14, 0, 4, 0, 6, 0, 0, 0).b, 84, "option 14 of an interface has 4 bytes"},
 		"interface, bad resolution":        {ng().link(101, 0, 9, 0, 1, 0, 20, 0, 0, 0).b, 84, "time resolution 0x14"},
 		"interface, bad binary resolution": {ng().link(101, 0, 9, 0, 1, 0, 0xc0, 0, 0, 0).b, 84, "time resolution 0xc0"},
 		"section, byte order":              {ng().block(0x0a0d0d0a, func(f *file) { f.u32(1, 2, 3, 4) }).b, 84, "byte order 01 00 00 00"},

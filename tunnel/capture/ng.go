@@ -218,11 +218,13 @@ func (l *ngLink) options(order binary.ByteOrder, b []byte) error {
 			return fmt.Errorf("option %d of an interface claims %d bytes, but %d are left: the file is damaged", code, n, len(b))
 		}
 		switch v := b[:n]; {
-		case code == resolution && n == 1:
+		case code == resolution && n != 1 || code == offset && n != 8:
+			return fmt.Errorf("option %d of an interface has %d bytes, which cannot be: the file is damaged", code, n)
+		case code == resolution:
 			if l.units = units(v[0]); l.units == 0 {
 				return fmt.Errorf("an interface with the time resolution %#02x, which is finer than 64 bits can count", v[0])
 			}
-		case code == offset && n == 8:
+		case code == offset:
 			l.offset = int64(order.Uint64(v))
 		}
 		b = b[min(len(b), (n+3)&^3):]
