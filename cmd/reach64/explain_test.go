@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,9 +34,9 @@ func TestExplain(t *testing.T) {
 		{"IPv4-mapped", "::ffff:8.8.8.8", "", "ipv4", "", "", "64:ff9b::808:808 through the well-known"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var prefixes []nat64.Prefix
+			var prefixes []knownPrefix
 			if c.prefix != "" {
-				prefixes = append(prefixes, nat64.MustParse(c.prefix))
+				prefixes = append(prefixes, knownPrefix{Prefix: nat64.MustParse(c.prefix)})
 			}
 			e := explain(netip.MustParseAddr(c.addr), prefixes)
 			if e.Kind != c.kind || text(e.Prefix) != c.in || text(e.Embedded) != c.v4 {
@@ -42,6 +44,42 @@ func TestExplain(t *testing.T) {
 			}
 			if !strings.Contains(e.Reason, c.reason) {
 				t.Errorf("got %q, want it to hold %q", e.Reason, c.reason)
+			}
+		})
+	}
+}
+
+// A configuration that nobody asked for stops nobody: it may be missing, and what
+// is wrong with it is a note.
+func TestExplainWithoutAskingForConfiguration(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name, text string) string {
+		name = filepath.Join(folder, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	const server = "[[server]]\nname = \"192.0.2.1\"\nport = 443\n"
+	for _, c := range []struct {
+		name, file string
+		want       int // prefixes
+		note       string
+	}{
+		{"missing", filepath.Join(folder, "none"), 0, ""},
+		{"good", write("good", server+"[discovery]\nprefixes = [\"2001:db8:64::/96\", \"2001:db8:65::/96\"]\n"), 2, ""},
+		{"broken", write("broken", server+"prot = 1\n"), 0, "broken:4:1: unknown key"},
+		{"names a file that is missing", write("ca", server+"ca_file = \"/nonexistent/ca.pem\"\n"), 0, "/nonexistent/ca.pem"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stderr strings.Builder
+			got, err := configuredPrefixes(c.file, false, &stderr)
+			if err != nil || len(got) != c.want {
+				t.Errorf("%v %v, want %d prefixes", got, err, c.want)
+			}
+			note := stderr.String()
+			if (note == "") != (c.note == "") || !strings.Contains(note, c.note) || note != "" && !strings.Contains(note, "going on without") {
+				t.Errorf("note %q, want it to hold %q", note, c.note)
 			}
 		})
 	}
