@@ -93,6 +93,17 @@ func (s Snapshot) Default(v6 bool, except ...int) (Route, bool) {
 	return best, found
 }
 
+// Gateways returns the default routers of both families on a link.
+func (s Snapshot) Gateways(link int) []netip.Addr {
+	var out []netip.Addr
+	for _, r := range s.Routes {
+		if r.Link == link && r.Dst.Bits() == 0 && r.Gateway.IsValid() && !r.Reject && !slices.Contains(out, r.Gateway) {
+			out = append(out, r.Gateway)
+		}
+	}
+	return out
+}
+
 // Usable6 returns the addresses that the link can use as an IPv6 source towards
 // other networks: neither link-local, tentative, nor failed.
 func (l Link) Usable6() []Addr {

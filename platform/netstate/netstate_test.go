@@ -83,3 +83,17 @@ func TestWhereRoutersAre(t *testing.T) {
 		}
 	}
 }
+
+func TestGateways(t *testing.T) {
+	all4, all6 := netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")
+	router, home := netip.MustParseAddr("fe80::1"), netip.MustParseAddr("192.0.2.1")
+	s := Snapshot{Routes: []Route{
+		{Dst: all6, Gateway: router, Link: 2}, {Dst: all6, Gateway: router, Link: 2, Metric: 5}, {Dst: all4, Gateway: home, Link: 2},
+		{Dst: all4, Link: 2}, // a tunnel's
+		{Dst: all6, Gateway: netip.MustParseAddr("fe80::2"), Link: 3}, {Dst: all6, Gateway: netip.MustParseAddr("fe80::3"), Link: 2, Reject: true},
+		{Dst: netip.MustParsePrefix("2001:db8::/32"), Gateway: netip.MustParseAddr("fe80::4"), Link: 2},
+	}}
+	if got := s.Gateways(2); !slices.Equal(got, []netip.Addr{router, home}) {
+		t.Errorf("got %v, want the default routers of link 2", got)
+	}
+}

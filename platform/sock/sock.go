@@ -12,12 +12,14 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/reach64/reach64/platform"
 )
 
-// Bound dials over one link.
+// Bound dials over one link. Sockets are never shared: each call gets a new one,
+// with a port that the system chooses.
 type Bound struct {
 	link string
 }
@@ -29,6 +31,20 @@ func Dialer(link string) Bound { return Bound{link} }
 // DialContext connects like net.Dialer, to a literal address alone. Without the
 // right to bind to a link the error is a *platform.PermissionError.
 func (b Bound) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return b.dial(ctx, network, netip.Addr{}, addr)
+}
+
+// DialFrom is DialContext from one of the host's own addresses, in place of the
+// one that the system would choose. network is "udp".
+func (b Bound) DialFrom(ctx context.Context, network string, from netip.Addr, addr string) (net.Conn, error) {
+	if !strings.HasPrefix(network, "udp") {
+		return nil, fmt.Errorf("dial %s: %w", addr, net.UnknownNetworkError(network))
+	}
+	return b.dial(ctx, network, from, addr)
+}
+
+// dial connects, from any address when from is the zero Addr.
+func (b Bound) dial(ctx context.Context, network string, from netip.Addr, addr string) (net.Conn, error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: not an address and port: %w", addr, err)
@@ -37,6 +53,9 @@ func (b Bound) DialContext(ctx context.Context, network, addr string) (net.Conn,
 		return nil, fmt.Errorf("dial %s: %w", addr, err)
 	}
 	var d net.Dialer
+	if from.IsValid() {
+		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
 	if b.link != "" {
 		d.Control = func(network, _ string, c syscall.RawConn) error {
 			var err error

@@ -3,6 +3,7 @@ package sock
 import (
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -109,5 +110,28 @@ func TestZoneOfALinkThatCameBack(t *testing.T) {
 	}
 	if _, err := Dialer("").DialContext(t.Context(), "udp", "[fe80::b%eth0]:53"); err == nil || !strings.Contains(err.Error(), "eth0") {
 		t.Errorf("err = %v, want one that names the link that is gone", err)
+	}
+}
+
+// TestGlobalSourceToALinkLocalServer: the system alone would choose the link-local
+// address (spec 6887-5).
+func TestGlobalSourceToALinkLocalServer(t *testing.T) {
+	inNamespace(t)
+	l := pair(t)
+	addr, err := netlink.ParseAddr("2001:db8::a/64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr.Flags = unix.IFA_F_NODAD
+	if err := netlink.AddrAdd(l, addr); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Dialer("eth0").DialFrom(t.Context(), "udp", netip.MustParseAddr("2001:db8::a"), "[fe80::b%eth0]:5351")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := c.LocalAddr().String(); !strings.HasPrefix(got, "[2001:db8::a]:") {
+		t.Errorf("source %s", got)
 	}
 }

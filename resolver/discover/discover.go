@@ -1,10 +1,12 @@
 // Package discover runs the prefix sources on every link and keeps their answers:
-// configuration, router advertisements (RFC 8781) and ipv4only.arpa (RFC 7050,
-// asked of the link's own resolvers as RFC 8880 wants).
+// configuration, PCP (RFC 7225, asked of the link's default routers), router
+// advertisements (RFC 8781) and ipv4only.arpa (RFC 7050, asked of the link's own
+// resolvers as RFC 8880 wants).
 //
 // It does I/O only through its ports. It does not rank (resolver/pref64), parse
-// messages (resolver/ra, resolver/dnsq), probe, or decide what a prefix is used
-// for (agent/reach).
+// messages (resolver/ra, resolver/pcp, resolver/dnsq), probe, or decide what a
+// prefix is used for (agent/reach). It does not listen for PCP servers that
+// announce themselves: that they lost their state is seen when they are asked.
 package discover
 
 import (
@@ -34,6 +36,11 @@ type RAReader interface {
 }
 
 // DialerFor returns a dialer whose connections leave over the link of this name.
+// Names of links in the zones of addresses are understood. If the dialer also has
+//
+//	DialFrom(ctx context.Context, network string, from netip.Addr, addr string) (net.Conn, error)
+//
+// PCP servers are asked from a global address where there is one.
 type DialerFor func(link string) dnsq.Dialer
 
 // Config is what to look for, and where.
@@ -53,10 +60,13 @@ type Link struct {
 	Index int
 	Name  string
 	DNS   []netip.Addr // resolvers that the system knows, for this link or for all
+	// Routers are the default routers that the system knows on this link, of both
+	// families. Those in router advertisements need not be among them.
+	Routers []netip.Addr
 }
 
 func (l Link) equal(o Link) bool {
-	return l.Index == o.Index && l.Name == o.Name && slices.Equal(l.DNS, o.DNS)
+	return l.Index == o.Index && l.Name == o.Name && slices.Equal(l.DNS, o.DNS) && slices.Equal(l.Routers, o.Routers)
 }
 
 // raWait is how long a link without an answer counts as searching: three
@@ -108,8 +118,8 @@ func New(cfg Config, ra RAReader, dial DialerFor, log logrus.FieldLogger) *Disco
 }
 
 // SetLinks says on which links to look. The same call again changes nothing. A
-// new epoch means that the network may be another: what was learned by DNS is
-// dropped and asked for again at once, routers are solicited again; what routers
+// new epoch means that the network may be another: what was learned by DNS and PCP
+// is dropped and asked for again at once, routers are solicited again; what routers
 // said stays until it runs out, on links that are still there.
 func (d *Discoverer) SetLinks(epoch uint64, links []Link) {
 	d.mu.Lock()
@@ -162,6 +172,8 @@ func (d *Discoverer) Run(ctx context.Context) error {
 			e.onAnswer(time.Now(), r)
 		case s := <-e.solicited:
 			e.onSolicited(time.Now(), s)
+		case r := <-e.told:
+			e.onPCP(time.Now(), r)
 		case <-timer.C:
 		}
 	}

@@ -23,12 +23,15 @@ type engine struct {
 	raErr   error // of the last ReadRA, nil after a good one
 	raErrAt time.Time
 	raCount budget
-	early   []earlyRA
+
+	pcpCount budget
+	early    []earlyRA
 
 	workers    sync.WaitGroup  // the goroutines below
 	advertised chan raMessage  // unbuffered, from the one reader of advertisements
 	answered   chan dnsResult  // unbuffered, from one goroutine for each question
 	solicited  chan solicitEnd // unbuffered, from one goroutine for each solicitation
+	told       chan pcpResult  // unbuffered, from one goroutine for each question to a PCP server
 }
 
 // linkState is one link with its routers and resolvers.
@@ -40,11 +43,12 @@ type linkState struct {
 	askers  []*asker     // in the order in which the resolvers are known
 	stub    bool         // only local stubs are known, and they are asked
 	passed  []netip.Addr // local stubs that are not asked
+	pcp     []*pcpServer
 }
 
 func newEngine(d *Discoverer) *engine {
 	e := &engine{d: d, set: pref64.Set{Allow: d.cfg.Allow},
-		advertised: make(chan raMessage), answered: make(chan dnsResult), solicited: make(chan solicitEnd)}
+		advertised: make(chan raMessage), answered: make(chan dnsResult), solicited: make(chan solicitEnd), told: make(chan pcpResult)}
 	if d.cfg.enabled(pref64.Policy) {
 		var cs []pref64.Candidate
 		for i, p := range d.cfg.Static {
@@ -81,6 +85,7 @@ func (e *engine) setLinks(now time.Time, want wanted) {
 		case fresh:
 			l.Link, l.since = w, now
 			e.dropAskers(l)
+			e.dropPCP(l)
 			l.solicit.again(now)
 		default:
 			l.Link = w
@@ -90,6 +95,7 @@ func (e *engine) setLinks(now time.Time, want wanted) {
 	for _, l := range e.links {
 		if !slices.Contains(links, l) {
 			e.dropAskers(l)
+			e.dropPCP(l)
 			e.set.DropLink(l.Index)
 		}
 	}
@@ -115,6 +121,10 @@ func (e *engine) refresh(now time.Time) {
 		for _, a := range l.askers {
 			a.cancel()
 			a.next, a.busy, a.failures = now, false, 0
+		}
+		for _, s := range l.pcp {
+			s.cancel()
+			s.next, s.busy, s.failures = now, false, 0
 		}
 	}
 }
@@ -142,6 +152,16 @@ func (e *engine) work(ctx context.Context, now time.Time) {
 				e.startAsk(ctx, now, a)
 			}
 		}
+		if e.d.cfg.enabled(pref64.PCP) {
+			e.reconcilePCP(now, l)
+		}
+		for _, s := range l.pcp {
+			if s.due(now) && e.pcpCount.spend(now, pcpBudget) {
+				e.startPCP(ctx, now, s)
+			} else if s.due(now) {
+				s.next = now.Add(time.Second)
+			}
+		}
 	}
 }
 
@@ -165,12 +185,15 @@ func (e *engine) next(now time.Time) time.Time {
 			}
 		}
 		for _, r := range l.routers {
-			sooner(r.next())
+			sooner(r.next(now))
 		}
 		for _, a := range l.askers {
 			if !a.busy {
 				sooner(a.next)
 			}
+		}
+		for _, s := range l.pcp {
+			sooner(s.wake(now))
 		}
 	}
 	return next
@@ -195,13 +218,16 @@ func (e *engine) resume(now time.Time, gap time.Duration) {
 	e.early = nil
 	for _, l := range e.links {
 		for _, r := range l.routers {
-			r.until = r.until.Add(-gap)
+			r.until, r.gateway = r.until.Add(-gap), r.gateway.Add(-gap)
 			for i := range r.servers {
 				r.servers[i].until = r.servers[i].until.Add(-gap)
 			}
 		}
 		for _, a := range l.askers {
 			a.until = a.until.Add(-gap)
+		}
+		for _, s := range l.pcp {
+			s.until, s.clock = s.until.Add(-gap), s.clock.Before(gap)
 		}
 	}
 	e.refresh(now)

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -41,7 +42,8 @@ func TestResume(t *testing.T) {
 		e.onRA(now, raMessage{msg: a.Marshal(), src: router1, link: eth0})
 		e.onRA(now, raMessage{msg: withPrefix(nsp, 3000*time.Second).Marshal(), src: router2, link: eth0})
 		e.resume(now, 1000*time.Second)
-		e.work(t.Context(), now.Add(time.Second))
+		ctx, cancel := context.WithCancel(t.Context())
+		e.work(ctx, now.Add(time.Second))
 		r := e.report(now.Add(time.Second))
 		if len(r.Candidates) != 1 || r.Candidates[0].Prefix.String() != nsp || !r.Candidates[0].Until.Equal(now.Add(2000*time.Second)) {
 			t.Errorf("candidates %+v", r.Candidates)
@@ -56,6 +58,8 @@ func TestResume(t *testing.T) {
 		if n := len(l.solicited[eth0]); n != 1 {
 			t.Errorf("%d solicitations after waking up, want 1", n)
 		}
+		cancel() // the routers are being asked by PCP
 		e.workers.Wait()
+		l.serving.Wait()
 	})
 }

@@ -48,11 +48,15 @@ type lab struct {
 	solicited map[int][]time.Duration
 	dialled   map[string]bool // names of the links dialled over
 	serving   sync.WaitGroup
+	pcp       map[netip.Addr]*pcpHost
+	sources   map[string]bool // from which addresses PCP servers were asked
+	ula       bool            // the host has no better address than a unique local one
 }
 
 func newLab(t *testing.T) *lab {
 	return &lab{t: t, start: time.Now(), ras: make(chan raMessage), servers: make(map[string]reply),
-		asked: make(map[string][]time.Duration), solicited: make(map[int][]time.Duration), dialled: make(map[string]bool)}
+		asked: make(map[string][]time.Duration), solicited: make(map[int][]time.Duration), dialled: make(map[string]bool),
+		pcp: make(map[netip.Addr]*pcpHost), sources: make(map[string]bool)}
 }
 
 // run runs a scenario with a Discoverer that is stopped afterwards. Time is
@@ -134,7 +138,10 @@ type linkDialer struct {
 
 func (l *lab) dialer(link string) dnsq.Dialer { return linkDialer{l, link} }
 
-func (d linkDialer) DialContext(_ context.Context, _, addr string) (net.Conn, error) {
+func (d linkDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if to := netip.MustParseAddrPort(addr); to.Port() == 5351 {
+		return d.dialPCP(to, d.sourceTo(to.Addr()))
+	}
 	near, far := net.Pipe()
 	d.mu.Lock()
 	d.dialled[d.link] = true

@@ -38,7 +38,7 @@ type Report struct {
 type SourceReport struct {
 	Source  pref64.Source
 	Link    int        // index; 0: no link in particular
-	Server  netip.Addr // resolver; invalid: none in particular
+	Server  netip.Addr // resolver or PCP server; invalid: none in particular
 	Verdict Verdict
 	Reason  string        // for people
 	Took    time.Duration // from question to answer

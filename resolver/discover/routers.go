@@ -69,6 +69,7 @@ func (b *budget) spend(now time.Time, limit int) bool {
 type router struct {
 	RouterInfo
 	servers []resolverUntil
+	gateway time.Time // until when it is a default router
 	until   time.Time // when nothing of it is valid any more
 }
 
@@ -78,9 +79,12 @@ type resolverUntil struct {
 	until time.Time
 }
 
-// next returns when something of the router runs out.
-func (r *router) next() time.Time {
+// next returns when something of the router runs out after now.
+func (r *router) next(now time.Time) time.Time {
 	next := r.until
+	if r.gateway.After(now) && r.gateway.Before(next) {
+		next = r.gateway
+	}
 	for _, s := range r.servers {
 		if s.until.Before(next) {
 			next = s.until
@@ -185,6 +189,7 @@ func (e *engine) router(now time.Time, l *linkState, src netip.Addr) *router {
 // routers may send their options in parts (RFC 4861 section 6.2.3).
 func (r *router) update(now time.Time, a ra.Advertisement) {
 	r.LastSeen, r.Lifetime, r.Managed, r.Other = now, a.RouterLifetime, a.Managed, a.Other
+	r.gateway = now.Add(a.RouterLifetime)
 	if a.MTU > 0 {
 		r.MTU = a.MTU
 	}

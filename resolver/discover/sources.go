@@ -51,14 +51,17 @@ func (e *engine) source(now time.Time, s pref64.Source) []SourceReport {
 		return []SourceReport{{Source: s, Verdict: Found, Reason: fmt.Sprintf("%d configured", len(e.d.cfg.Static))}}
 	case s == pref64.RA && e.d.ra == nil:
 		return skip("router advertisements cannot be read here")
-	case s != pref64.RA && s != pref64.DNS:
+	case s != pref64.RA && s != pref64.DNS && s != pref64.PCP:
 		return skip("this version does not ask it")
 	}
 	var out []SourceReport
 	for _, l := range e.links {
-		if s == pref64.RA {
+		switch s {
+		case pref64.PCP:
+			out = append(out, e.sourcePCP(now, l)...)
+		case pref64.RA:
 			out = append(out, e.sourceRA(now, l))
-		} else {
+		default:
 			out = append(out, e.sourceDNS(now, l)...)
 		}
 	}

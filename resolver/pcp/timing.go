@@ -56,3 +56,12 @@ func (c Clock) Valid(epoch uint32, now time.Time) bool {
 	client := int64(now.Sub(c.At) / time.Second)
 	return client+2 >= server-server/16 && server+2 >= client-client/16
 }
+
+// Before returns c as if it was seen that much earlier, for time that the clock of
+// the caller did not count.
+func (c Clock) Before(by time.Duration) Clock {
+	if !c.At.IsZero() {
+		c.At = c.At.Add(-by)
+	}
+	return c
+}

@@ -81,3 +81,16 @@ func TestEpoch(t *testing.T) {
 		t.Error("the first epoch is invalid")
 	}
 }
+
+// TestEpochAfterSleep: the host's clock stood still for an hour, the server's did
+// not.
+func TestEpochAfterSleep(t *testing.T) {
+	noon := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	c := Clock{Epoch: 100, At: noon}
+	if c.Valid(3700, noon) || !c.Before(time.Hour).Valid(3700, noon) {
+		t.Error("time asleep does not count")
+	}
+	if (Clock{}).Before(time.Hour) != (Clock{}) {
+		t.Error("a clock that has seen nothing has seen something")
+	}
+}

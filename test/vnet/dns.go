@@ -91,6 +91,20 @@ func (l listener) Close() error {
 	return l.TCPListener.Close()
 }
 
+// closeDNS closes the sockets of servers that were never started.
+func closeDNS(servers []*dns.Server) error {
+	var errs []error
+	for _, s := range servers {
+		if s.PacketConn != nil {
+			errs = append(errs, s.PacketConn.Close())
+		}
+		if s.Listener != nil {
+			errs = append(errs, s.Listener.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // shutdown ends a server, also one that has not quite started.
 func shutdown(s *dns.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

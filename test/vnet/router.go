@@ -46,6 +46,9 @@ type Options struct {
 	// prefix, so that servers with native IPv6 exist. Without it they do not.
 	Dial6 Dialer
 
+	// PCP, if set, answers on the router's addresses and on 2001:1::1 (RFC 7723).
+	PCP *PCP
+
 	// What is off at the start. Each has a method to switch it later.
 	NoRA, NoPref64, NoDNS, NoDNS64, NoNAT64 bool
 }
@@ -191,8 +194,16 @@ func (r *Router) Run(ctx context.Context) error {
 		r.link.port.Close()
 		return fmt.Errorf("run router: %w", err)
 	}
+	pcp, err := r.listenPCP()
+	if err != nil {
+		r.link.port.Close()
+		return errors.Join(fmt.Errorf("run router: %w", err), closeDNS(servers))
+	}
 	for _, s := range servers {
 		g.Go(s.ActivateAndServe)
+	}
+	for _, c := range pcp {
+		g.Go(func() error { return r.servePCP(c) })
 	}
 	g.Go(r.link.readFrames)
 	g.Go(func() error {
@@ -200,6 +211,9 @@ func (r *Router) Run(ctx context.Context) error {
 		r.link.port.Close()
 		for _, s := range servers {
 			shutdown(s)
+		}
+		for _, c := range pcp {
+			c.Close()
 		}
 		return nil
 	})

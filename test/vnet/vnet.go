@@ -4,11 +4,11 @@
 // system and without privilege.
 //
 // The Router sends router advertisements with PREF64 (RFC 4861, RFC 8781) and
-// RDNSS (RFC 8106), is a DNS64 (RFC 6147, RFC 8880) and a stateful NAT64 (RFC
-// 6146) that ends each flow and dials it again over IPv4. It is written
-// independently of tunnel/siit, so that a fault there cannot hide behind the
-// same fault here. Through platform/packet it also serves a real link
-// (cmd/reach64-lab).
+// RDNSS (RFC 8106), may tell prefixes by PCP too (RFC 7225), is a DNS64 (RFC 6147,
+// RFC 8880) and a stateful NAT64 (RFC 6146) that ends each flow and dials it again
+// over IPv4. It is written independently of tunnel/siit and resolver/pcp, so that
+// a fault there cannot hide behind the same fault here. Through platform/packet it
+// also serves a real link (cmd/reach64-lab).
 //
 // It is for tests and demonstrations. It has no access control, translates no
 // packets (so no fragments, options or ICMP errors pass as such), and does not
