@@ -67,13 +67,14 @@ type Result struct {
 	// Answered: the handshakes were completed. With Reachable false the path works
 	// but whoever is there did not prove to be the server.
 	Answered  bool
-	Reason    string        // one of the words above
-	Err       string        // the cause in full, "" when reachable
-	Connect   time.Duration // of TCP; 0: it did not stand
-	Handshake time.Duration // of TLS; 0: not completed
-	At        time.Time     // when the probe ended
-	Subject   string        // of the leaf certificate
-	NotAfter  time.Time     // of the leaf certificate
+	Reason    string              // one of the words above
+	Err       string              // the cause in full, "" when reachable
+	Connect   time.Duration       // of TCP; 0: it did not stand
+	Handshake time.Duration       // of TLS; 0: not completed
+	At        time.Time           // when the probe ended
+	Subject   string              // of the leaf certificate
+	NotAfter  time.Time           // of the leaf certificate
+	Chain     []*x509.Certificate // what the server sent, leaf first, trusted or not
 }
 
 // Probe probes t once. It ends with ctx, and after Limit.
@@ -128,6 +129,7 @@ func (t Target) handshake(ctx context.Context, conn net.Conn, r Result) Result {
 	}
 	r.Handshake = max(time.Since(start), 1)
 	certs := c.ConnectionState().PeerCertificates
+	r.Chain = certs
 	if len(certs) > 0 {
 		r.Subject, r.NotAfter = certs[0].Subject.String(), certs[0].NotAfter
 	}

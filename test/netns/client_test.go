@@ -98,9 +98,13 @@ func (l *lab) iperf(args ...string) (float64, error) {
 	return doc.End.Received.Rate, nil
 }
 
-// restic is the backup client, with an IPv4 address as its server.
+// restic is the backup client, with an IPv4 address as its server unless
+// l.repository says otherwise.
 func (l *lab) restic(limit time.Duration, args ...string) (string, error) {
-	repo := "rest:http://" + net.JoinHostPort(l.server4.String(), strconv.Itoa(resticPort)) + "/"
+	repo := l.repository
+	if repo == "" {
+		repo = "rest:http://" + net.JoinHostPort(l.server4.String(), strconv.Itoa(resticPort)) + "/"
+	}
 	return l.client.try(limit, "env", append([]string{"RESTIC_PASSWORD=lab", "restic", "--no-cache", "-r", repo}, args...)...)
 }
 

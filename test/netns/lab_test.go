@@ -48,6 +48,7 @@ type lab struct {
 	processes              []*process
 	services               []*service
 	ca                     string // file; signed the web server's certificate
+	repository             string // restic's, "" for the backup server's address
 }
 
 var labs atomic.Int32 // labs of this process so far

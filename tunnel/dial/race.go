@@ -76,7 +76,8 @@ type ended struct {
 }
 
 func newRace(d *Dialer, host string, port uint16) *race {
-	r := &race{d: d, host: host, port: port, began: time.Now(), tried: map[netip.Addr]bool{}, winner: -1}
+	r := &race{d: d, host: host, port: port, began: time.Now(), tried: map[netip.Addr]bool{}, winner: -1,
+		lookups: []Lookup{}, attempts: []Attempt{}}
 	if d.Network != nil {
 		r.net = d.Network()
 	}
