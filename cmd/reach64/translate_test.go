@@ -82,9 +82,9 @@ func translator(t *testing.T) *siit.Translator {
 }
 
 // udp4 is an IPv4 packet of UDP from the CLAT, by gopacket.
-func udp4(t *testing.T, total int, ttl uint8, flags layers.IPv4Flag) []byte {
+func udp4(t *testing.T, to string, total int, ttl uint8, flags layers.IPv4Flag) []byte {
 	t.Helper()
-	ip := &layers.IPv4{Version: 4, TTL: ttl, Id: 0x1234, Flags: flags, Protocol: layers.IPProtocolUDP, SrcIP: []byte{192, 0, 0, 1}, DstIP: []byte{192, 0, 2, 33}}
+	ip := &layers.IPv4{Version: 4, TTL: ttl, Id: 0x1234, Flags: flags, Protocol: layers.IPProtocolUDP, SrcIP: []byte{192, 0, 0, 1}, DstIP: netip.MustParseAddr(to).AsSlice()}
 	udp := &layers.UDP{SrcPort: 5000, DstPort: 53}
 	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func udp4(t *testing.T, total int, ttl uint8, flags layers.IPv4Flag) []byte {
 // fragmented (spec section 2.10, the last vector; SIIT-16).
 func TestTranslateIntoFragments(t *testing.T) {
 	when := time.Unix(1000, 7000).UTC()
-	lines, out := translateAll(t, []stamped{{when, udp4(t, 1500, 64, 0)}})
+	lines, out := translateAll(t, []stamped{{when, udp4(t, "192.0.2.33", 1500, 64, 0)}})
 	if d := cmp.Diff([]line{{Direction: "4to6", Verdict: "translated", Reason: "translated", Outputs: 2}}, lines); d != "" {
 		t.Errorf("lines (-want +got):\n%s", d)
 	}
@@ -118,7 +118,7 @@ func TestTranslateIntoFragments(t *testing.T) {
 // What is too large and may not be fragmented is answered, to its sender
 // (SIIT-15: the MTU is the IPv6 one less 20).
 func TestTranslateAnswers(t *testing.T) {
-	lines, out := translateAll(t, []stamped{{time.Unix(1, 0), udp4(t, 1500, 64, layers.IPv4DontFragment)}})
+	lines, out := translateAll(t, []stamped{{time.Unix(1, 0), udp4(t, "192.0.2.33", 1500, 64, layers.IPv4DontFragment)}})
 	if d := cmp.Diff([]line{{Direction: "4to6", Verdict: "answered", Reason: "answered-too-big", Outputs: 1}}, lines); d != "" {
 		t.Errorf("lines (-want +got):\n%s", d)
 	}
@@ -134,7 +134,7 @@ func TestTranslateAnswers(t *testing.T) {
 // The limit of answers goes by the capture's time: 10 at once, 10 a second
 // (SIIT-68).
 func TestTranslateLimitsAnswers(t *testing.T) {
-	dying := udp4(t, 40, 1, 0)
+	dying := udp4(t, "192.0.2.33", 40, 1, 0)
 	var in []stamped
 	var want []line
 	for i := range 15 {
@@ -156,6 +156,62 @@ func TestTranslateLimitsAnswers(t *testing.T) {
 	if len(out) != 13 {
 		t.Errorf("%d packets came out, want 13", len(out))
 	}
+}
+
+// What is not said on the command line: an IPv4 MTU 20 below the IPv6 one, and RFC
+// 6052 to the letter under the well-known prefix (spec R6052-9).
+func TestTranslateDefaults(t *testing.T) {
+	large := udp6(t, 1320) // IPv4 of 1300
+	private := udp4(t, "10.1.2.3", 40, 64, 0)
+	for _, c := range []struct {
+		name   string
+		packet []byte
+		flags  []string
+		want   string
+	}{
+		{"large, MTU 1500", large, nil, "translated"},
+		{"large, IPv6 MTU 1320", large, []string{"--mtu6", "1320"}, "translated"},
+		{"large, IPv6 MTU 1319", large, []string{"--mtu6", "1319"}, "answered-too-big"},
+		{"large, IPv4 MTU 1299", large, []string{"--mtu4", "1299"}, "answered-too-big"},
+		{"private", private, nil, "answered-non-global"},
+		{"private, let pass", private, []string{"--wkp-nonglobal"}, "translated"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			folder := t.TempDir()
+			in, out := filepath.Join(folder, "in"), filepath.Join(folder, "out")
+			var file, report bytes.Buffer
+			w, err := capture.NewWriter(&file, true)
+			if err := errors.Join(err, w.Write(time.Unix(1, 0), c.packet, nil), os.WriteFile(in, file.Bytes(), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			root := rootCommand()
+			root.SetOut(&report)
+			root.SetArgs(append([]string{"translate", "--json", "--prefix", "64:ff9b::/96", "--clat4", "192.0.0.1", "--clat6", "2001:db8:1:2:c1a7::1", "--in", in, "--out", out}, c.flags...))
+			var l line
+			if err := errors.Join(root.ExecuteContext(t.Context()), json.Unmarshal(report.Bytes(), &l)); err != nil {
+				t.Fatal(err)
+			}
+			if l.Reason != c.want {
+				t.Errorf("got %+v, want %s", l, c.want)
+			}
+		})
+	}
+}
+
+// udp6 is an IPv6 packet of UDP for the CLAT from 8.8.8.8, by gopacket.
+func udp6(t *testing.T, total int) []byte {
+	t.Helper()
+	ip := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP,
+		SrcIP: netip.MustParseAddr("64:ff9b::8.8.8.8").AsSlice(), DstIP: netip.MustParseAddr("2001:db8:1:2:c1a7::1").AsSlice()}
+	udp := &layers.UDP{SrcPort: 53, DstPort: 5000}
+	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		t.Fatal(err)
+	}
+	b := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, udp, gopacket.Payload(make([]byte, total-48))); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 func TestSummary(t *testing.T) {
