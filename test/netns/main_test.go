@@ -19,9 +19,16 @@ import (
 const roleVariable = "REACH64_NETNS_ROLE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(roleVariable) == "web" {
+	switch os.Getenv(roleVariable) {
+	case "web":
 		fmt.Fprintln(os.Stderr, "web:", playWeb(os.Args[1:]))
 		os.Exit(1)
+	case "replay":
+		if err := playReplay(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "replay:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	if missing() == nil {
 		sweep()
