@@ -128,3 +128,17 @@ func prefixAt(a netip.Addr, bits int) (nat64.Prefix, bool) {
 	p, err := nat64.New(netip.PrefixFrom(a.WithZone(""), bits))
 	return p, err == nil
 }
+
+// FromKnown finds the prefix of an address that should hold v4. It is false when v4
+// stands in no legal place, or in more than one place: nothing is guessed (spec
+// 7050-2).
+func FromKnown(a, v4 netip.Addr) (nat64.Prefix, bool) {
+	if !a.Is6() || a.Is4In6() || !v4.Is4() {
+		return nat64.Prefix{}, false
+	}
+	legal, count := occurrences(a.As16(), v4.As4())
+	if count != 1 || len(legal) != 1 {
+		return nat64.Prefix{}, false
+	}
+	return prefixAt(a, legal[0])
+}

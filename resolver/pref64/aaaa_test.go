@@ -95,3 +95,27 @@ func FuzzFromAAAA(f *testing.F) {
 func isWellKnown(a netip.Addr) bool {
 	return a == netip.AddrFrom4([4]byte{192, 0, 0, 170}) || a == netip.AddrFrom4([4]byte{192, 0, 0, 171})
 }
+
+// TestFromKnown holds examples of spec-checked MSDA-12 and of RFC 6052 section 2.4.
+func TestFromKnown(t *testing.T) {
+	for _, tt := range []struct{ name, addr, v4, want string }{
+		{"DirectAccess", "fd12:3456:789a:7777::a01:203", "10.1.2.3", "fd12:3456:789a:7777::/96"},
+		{"probe host", "fd12:3456:789a:7777::7f00:1", "127.0.0.1", "fd12:3456:789a:7777::/96"},
+		{"/32", "2001:db8:c000:221::", "192.0.2.33", "2001:db8::/32"},
+		{"/48", "2001:db8:122:c000:2:2100::", "192.0.2.33", "2001:db8:122::/48"},
+		{"/64", "2001:db8:122:344:c0:2:2100::", "192.0.2.33", "2001:db8:122:344::/64"},
+		{"well-known", "64:ff9b::c000:221", "192.0.2.33", "64:ff9b::/96"},
+		{"another address", "64:ff9b::c000:222", "192.0.2.33", ""},
+		{"in two places", "2001:db8:c000:221::c000:221", "192.0.2.33", ""},
+		{"where no prefix puts it", "2001:db8::c000:221:0", "192.0.2.33", ""},
+		{"byte 8 not zero", "2001:db8:1:2:100:0:c000:221", "192.0.2.33", ""},
+		{"IPv4-mapped", "::ffff:192.0.2.33", "192.0.2.33", ""},
+		{"not in IPv6", "192.0.2.33", "192.0.2.33", ""},
+		{"not of IPv4", "64:ff9b::c000:221", "::1", ""},
+	} {
+		p, ok := FromKnown(netip.MustParseAddr(tt.addr), netip.MustParseAddr(tt.v4))
+		if p.String() != tt.want || ok != (tt.want != "") {
+			t.Errorf("%s: got %q, %v, want %q", tt.name, p, ok, tt.want)
+		}
+	}
+}
