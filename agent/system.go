@@ -5,6 +5,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/reach64/reach64/platform/directaccess"
 	"github.com/reach64/reach64/platform/icmp6"
 	"github.com/reach64/reach64/platform/journal"
 	"github.com/reach64/reach64/platform/netcfg"
@@ -48,6 +49,7 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 			}
 			return fmt.Sprintf("%s: %s", f.Name, f.Evidence)
 		},
+		Known: systemPrefixes(log, directaccess.System),
 	}
 	return e, func() { _ = conn.Close() }, nil
 }

@@ -62,11 +62,15 @@ func probed(results map[probeKey]probe.Result, server int) map[reach.Path]bool {
 // The system's resolvers count as the uplink's; the others have only their own.
 func (a *Agent) links(snap netstate.Snapshot, uplink int) []discover.Link {
 	var out []discover.Link
+	var known map[int][]discover.Known
+	if a.edges.Known != nil {
+		known = a.edges.Known()
+	}
 	for _, l := range snap.Links {
 		if !l.MayHaveRouter() || a.running != nil && l.Index == a.running.dev.Index() || len(out) == maxLinks {
 			continue
 		}
-		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index)}
+		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index), Known: known[l.Index]}
 		if l.Index == uplink {
 			d.DNS = unique(append(d.DNS, snap.ResolversOver(l)...))
 		}

@@ -1,5 +1,5 @@
 // Package discover runs the prefix sources on every link and keeps their answers:
-// configuration, PCP (RFC 7225, asked of the link's default routers), router
+// configuration, what the system knows, PCP (RFC 7225, asked of the link's default routers), router
 // advertisements (RFC 8781) and ipv4only.arpa (RFC 7050, asked of the link's own
 // resolvers as RFC 8880 wants).
 //
@@ -63,10 +63,19 @@ type Link struct {
 	// Routers are the default routers that the system knows on this link, of both
 	// families. Those in router advertisements need not be among them.
 	Routers []netip.Addr
+	Known   []Known // prefixes that the system knows for this link, best first
+}
+
+// Known is a prefix that the operating system knows by itself, such as from policy.
+// It is believed as long as it is in SetLinks.
+type Known struct {
+	Prefix nat64.Prefix
+	Reason string // for people: how the system knows
 }
 
 func (l Link) equal(o Link) bool {
-	return l.Index == o.Index && l.Name == o.Name && slices.Equal(l.DNS, o.DNS) && slices.Equal(l.Routers, o.Routers)
+	return l.Index == o.Index && l.Name == o.Name && slices.Equal(l.DNS, o.DNS) && slices.Equal(l.Routers, o.Routers) &&
+		slices.Equal(l.Known, o.Known)
 }
 
 // raWait is how long a link without an answer counts as searching: three

@@ -101,8 +101,21 @@ func (e *engine) setLinks(now time.Time, want wanted) {
 	}
 	e.links = links
 	for _, l := range links {
+		e.known(now, l)
 		e.replay(now, l)
 	}
+}
+
+// known takes over what the system knows of a link's prefixes.
+func (e *engine) known(now time.Time, l *linkState) {
+	if !e.d.cfg.enabled(pref64.OS) {
+		return
+	}
+	var cs []pref64.Candidate
+	for i, k := range l.Known {
+		cs = append(cs, pref64.Candidate{Prefix: k.Prefix, Trust: pref64.Trusted, Reason: k.Reason, Order: i})
+	}
+	e.set.Replace(now, pref64.Key{Source: pref64.OS, Link: l.Index}, cs)
 }
 
 // link returns the state of a link, nil for none.

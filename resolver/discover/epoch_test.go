@@ -76,6 +76,39 @@ func TestLinkGoneAndRenamed(t *testing.T) {
 	})
 }
 
+// TestKnownToTheSystem: what it says counts as long as it says it, on that link.
+func TestKnownToTheSystem(t *testing.T) {
+	known := []Link{{Index: eth0, Name: "eth0"}, {Index: 9, Name: "iphttps", Known: []Known{{nat64.MustParse(nsp), "by policy"}, {nat64.WellKnown(), "by policy too"}}}}
+	run(t, Config{}, func(l *lab) {
+		l.d.SetLinks(1, known)
+		l.until(0)
+		c := l.d.Report().Candidates
+		if len(c) != 2 || c[0].Link != 9 || c[0].Trust != pref64.Trusted || !c[0].Until.IsZero() || c[0].Prefix.String() != nsp || c[1].Order != 1 {
+			t.Errorf("candidates %+v", c)
+		}
+		if v := l.verdict(pref64.OS, 9, noServer); v.Verdict != Found || v.Reason != "by policy" {
+			t.Errorf("verdict %+v", v)
+		}
+		l.d.SetLinks(2, known)
+		l.until(time.Hour)
+		want(t, "prefixes in a new epoch", l.prefixes(), []string{"os " + nsp, "os " + wkp})
+		l.d.SetLinks(2, []Link{{Index: 9, Name: "iphttps"}})
+		l.until(time.Hour)
+		want(t, "prefixes when the system says it no more", l.prefixes(), []string(nil))
+		if v := l.verdict(pref64.OS, 0, noServer); v.Verdict != Skipped {
+			t.Errorf("verdict %+v", v)
+		}
+		l.d.SetLinks(2, []Link{{Index: 9, Name: "renamed", Known: known[1].Known[:1]}})
+		l.until(time.Hour)
+		want(t, "prefixes of a link with another name", l.prefixes(), []string{"os " + nsp})
+	})
+	run(t, Config{Sources: []pref64.Source{pref64.DNS}}, func(l *lab) {
+		l.d.SetLinks(1, known)
+		l.until(0)
+		want(t, "prefixes when the source is off", l.prefixes(), []string(nil))
+	})
+}
+
 // TestAdvertisementBeforeLink: it may be faster than the news of its link.
 func TestAdvertisementBeforeLink(t *testing.T) {
 	run(t, Config{}, func(l *lab) {

@@ -51,12 +51,14 @@ func (e *engine) source(now time.Time, s pref64.Source) []SourceReport {
 		return []SourceReport{{Source: s, Verdict: Found, Reason: fmt.Sprintf("%d configured", len(e.d.cfg.Static))}}
 	case s == pref64.RA && e.d.ra == nil:
 		return skip("router advertisements cannot be read here")
-	case s != pref64.RA && s != pref64.DNS && s != pref64.PCP:
+	case s == pref64.Server:
 		return skip("this version does not ask it")
 	}
 	var out []SourceReport
 	for _, l := range e.links {
 		switch s {
+		case pref64.OS:
+			out = append(out, sourceOS(l)...)
 		case pref64.PCP:
 			out = append(out, e.sourcePCP(now, l)...)
 		case pref64.RA:
@@ -65,10 +67,21 @@ func (e *engine) source(now time.Time, s pref64.Source) []SourceReport {
 			out = append(out, e.sourceDNS(now, l)...)
 		}
 	}
+	if len(out) == 0 && s == pref64.OS {
+		return skip("the system says nothing of prefixes")
+	}
 	if len(out) == 0 {
 		return skip("no link")
 	}
 	return out
+}
+
+// sourceOS says what the system knows of a link.
+func sourceOS(l *linkState) []SourceReport {
+	if len(l.Known) == 0 {
+		return nil
+	}
+	return []SourceReport{{Source: pref64.OS, Link: l.Index, Verdict: Found, Reason: l.Known[0].Reason}}
 }
 
 // sourceRA says what the routers of a link have brought.

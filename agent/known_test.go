@@ -1,0 +1,54 @@
+package agent
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"github.com/reach64/reach64/platform"
+	"github.com/reach64/reach64/platform/directaccess"
+)
+
+func TestPrefixOfDirectAccess(t *testing.T) {
+	b, err := os.ReadFile("../platform/directaccess/testdata/client.reg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, _, err := directaccess.ParseReg(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tunnel := directaccess.Adapter{Index: 17, TunnelType: 15, Addrs: []netip.Addr{netip.MustParseAddr("fd12:3456:789a:1000::5")}}
+	log, hook := logtest.NewNullLogger()
+	var fails error
+	known := systemPrefixes(log, func() (directaccess.Tree, []directaccess.Adapter, error) {
+		return tree, []directaccess.Adapter{tunnel}, fails
+	})
+	if got := known(); got != nil {
+		t.Errorf("tunnel down: %v", got)
+	}
+	tunnel.Up = true
+	if got := known(); len(got) != 1 || len(got[17]) != 1 || got[17][0].Prefix.String() != "fd12:3456:789a:7777::/96" || got[17][0].Reason == "" {
+		t.Errorf("tunnel up: %v", got)
+	}
+	fails = platform.Unsupported("x")
+	if got := known(); got != nil || len(hook.Entries) != 0 {
+		t.Errorf("another system: %v, logged %v", got, hook.Entries)
+	}
+	fails = errors.New("access denied")
+	known()
+	known()
+	if len(hook.Entries) != 1 || hook.LastEntry().Level != logrus.WarnLevel {
+		t.Errorf("logged %d times, want once", len(hook.Entries))
+	}
+	fails = nil
+	known()
+	fails = errors.New("access denied")
+	if known(); len(hook.Entries) != 2 {
+		t.Errorf("logged %d times, want once more", len(hook.Entries))
+	}
+}
