@@ -6,7 +6,7 @@ set -eu
 
 # package=program
 peers="tayga=tayga nftables=nft unbound=unbound bind9=named bind9-dnsutils=dig radvd=radvd curl=curl iperf3=iperf3
-	restic=restic rclone=rclone tcpdump=tcpdump iproute2=ip ethtool=ethtool iputils-ping=ping"
+	restic=restic rclone=rclone tcpdump=tcpdump iproute2=ip ethtool=ethtool iputils-ping=ping traceroute=traceroute"
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=

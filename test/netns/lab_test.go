@@ -57,8 +57,7 @@ var labs atomic.Int32 // labs of this process so far
 // only what its kernel does by itself.
 func newLab(t *testing.T, server string) *lab {
 	t.Helper()
-	l := bareLab(t)
-	l.server4 = netip.MustParseAddr(server)
+	l := labOf(t, server)
 	l.client, l.router, l.server = l.space("client"), l.space("router"), l.space("server")
 	l.router.ip("link add lan type veth peer name eth0 netns " + l.client.name)
 	l.router.ip("link add wan type veth peer name eth0 netns " + l.server.name)
@@ -67,6 +66,14 @@ func newLab(t *testing.T, server string) *lab {
 	l.resolver(lanRouter)
 	l.capture()
 	l.web(l.server, server)
+	return l
+}
+
+// labOf is bareLab with the server's address.
+func labOf(t *testing.T, server string) *lab {
+	t.Helper()
+	l := bareLab(t)
+	l.server4 = netip.MustParseAddr(server)
 	return l
 }
 

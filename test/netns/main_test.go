@@ -15,17 +15,16 @@ import (
 	"testing"
 )
 
-// roleVariable makes this test binary play another program: see web_test.go.
+// roleVariable makes this test binary play another program, inside a namespace.
 const roleVariable = "REACH64_NETNS_ROLE"
 
+// roles are these programs.
+var roles = map[string]func(args []string) error{"web": playWeb, "replay": playReplay, "echo": playEcho, "ask": playAsk}
+
 func TestMain(m *testing.M) {
-	switch os.Getenv(roleVariable) {
-	case "web":
-		fmt.Fprintln(os.Stderr, "web:", playWeb(os.Args[1:]))
-		os.Exit(1)
-	case "replay":
-		if err := playReplay(os.Args[1:]); err != nil {
-			fmt.Fprintln(os.Stderr, "replay:", err)
+	if play := roles[os.Getenv(roleVariable)]; play != nil {
+		if err := play(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, os.Getenv(roleVariable)+":", err)
 			os.Exit(1)
 		}
 		os.Exit(0)
