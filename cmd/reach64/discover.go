@@ -135,7 +135,7 @@ func linksOf(snap netstate.Snapshot, only string) ([]discover.Link, map[int]stri
 		if !l.MayHaveRouter() || only != "" && l.Name != only {
 			continue
 		}
-		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS)}
+		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index)}
 		if l.Index == uplink.Link || only != "" {
 			d.DNS = append(d.DNS, snap.ResolversOver(l)...)
 		}
