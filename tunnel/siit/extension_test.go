@@ -72,7 +72,7 @@ func FuzzExtensionsAgainstOracle(f *testing.F) { // SIIT-61 to SIIT-64, 7915-73,
 			quote := six[:40+n]
 			words := uint32(len(padTo(quote, 8)) / 8)
 			if n < len(six)-40 && len(padTo(quote, 8)) != len(quote) {
-				t.Skip("a packet that was cut has no padding")
+				return // a packet that was cut has no padding
 			}
 			tr, b := translator(t, c), NewBatch()
 			if v := tr.To4(b, vnethdr.Header{}, error6(c, router, 3, 0, words<<24, append(padTo(quote, 8), ext...))); v != OK {

@@ -67,7 +67,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 7})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < Size {
-			t.Skip("the caller guarantees the length")
+			return // the caller guarantees the length
 		}
 		var out [Size]byte
 		Parse(b).Put(out[:])
