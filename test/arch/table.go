@@ -76,7 +76,7 @@ var Table = map[string]Entry{
 	"resolver/discover": {Kind: Engine, May: []string{"resolver/dnsq"}},
 	"resolver/dnsq":     {Kind: Engine},
 	"resolver/probe":    {Kind: Engine},
-	"resolver/system":   {Kind: Engine},
+	"resolver/system":   {Kind: Engine, May: []string{"resolver/dnsq"}},
 	"tunnel/clat":       {Kind: Engine},
 	"tunnel/dial":       {Kind: Engine},
 	"tunnel/forward":    {Kind: Engine, May: []string{"tunnel/dial"}},

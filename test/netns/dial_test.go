@@ -59,6 +59,13 @@ func TestDialAndForwardWithoutPrivilege(t *testing.T) {
 			t.Errorf("probe %s: %v\n%s", target, err, out)
 		}
 	}
+	out, err := l.client.try(20*time.Second, "setpriv", l.unprivileged("resolve", serverName)...)
+	t.Log(out)
+	for _, want := range []string{"from the system (getent)", "[2001:db8:1::1]:53 on eth0 says for AAAA", documentation + " is reached at " + synthesized(ownPrefix, l.server4)} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("resolve: %v, want %q in it", err, want)
+		}
+	}
 	if out, err := l.client.try(20*time.Second, "setpriv", l.unprivileged("probe", documentation+":8443")...); err == nil || !strings.Contains(out, "tls-unknown-authority") {
 		t.Errorf("probe without the authority: %v\n%s", err, out)
 	}
