@@ -73,8 +73,22 @@ func (a *Agent) links(snap netstate.Snapshot, uplink int) []discover.Link {
 		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index), Known: known[l.Index]}
 		if l.Index == uplink {
 			d.DNS = unique(append(d.DNS, snap.ResolversOver(l)...))
+			d.Seen = a.seen()
 		}
 		out = append(out, d)
+	}
+	return out
+}
+
+// seen are the prefixes in the servers' own AAAA records, as the uplink's
+// resolvers gave them.
+func (a *Agent) seen() (out []discover.Known) {
+	for _, s := range a.conf.Servers {
+		for _, k := range discover.FromServer(s.Name, a.names.answer(s.Name).ipv6, a.ipv4(s)) {
+			if !slices.ContainsFunc(out, func(o discover.Known) bool { return o.Prefix == k.Prefix }) {
+				out = append(out, k)
+			}
+		}
 	}
 	return out
 }

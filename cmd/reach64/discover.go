@@ -27,6 +27,8 @@ import (
 // discoverFlags are the flags of the verb.
 type discoverFlags struct {
 	dns, ra []string
+	server  string
+	ipv4    []string
 	link    string
 	timeout time.Duration
 	json    bool
@@ -48,6 +50,8 @@ func discoverCommand() *cobra.Command {
 	fl := c.Flags()
 	fl.StringArrayVar(&f.dns, "dns", nil, "ask just this resolver, ADDR or ADDR:PORT (may be repeated)")
 	fl.StringArrayVar(&f.ra, "ra-hex", nil, "look at this router advertisement, a whole ICMPv6 message in hex (may be repeated)")
+	fl.StringVar(&f.server, "server", "", "look for the prefix in this server's AAAA record, too")
+	fl.StringArrayVar(&f.ipv4, "server-ipv4", nil, "IPv4 address of --server, when DNS does not tell it (may be repeated)")
 	fl.StringVar(&f.link, "interface", "", "look on this interface alone")
 	fl.DurationVar(&f.timeout, "timeout", 8*time.Second, "for everything")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
@@ -91,11 +95,19 @@ func serviceErrorOrNil(err error, socket string) error {
 // look asks the sources, and names the links by index.
 func look(ctx context.Context, f discoverFlags) (discover.Report, map[int]string, error) {
 	dial := func(link string) dnsq.Dialer { return sock.Dialer(link) }
+	ipv4, err := parseIPv4(f.ipv4)
+	if err != nil {
+		return discover.Report{}, nil, &exit{status.ExitUsage, err}
+	}
+	if f.server == "" && len(ipv4) > 0 {
+		return discover.Report{}, nil, &exit{status.ExitUsage, fmt.Errorf("--server-ipv4 needs --server")}
+	}
 	if len(f.dns)+len(f.ra) > 0 {
 		given, err := parseGiven(f)
 		if err != nil {
 			return discover.Report{}, nil, &exit{status.ExitUsage, err}
 		}
+		given.Server, given.IPv4 = f.server, ipv4
 		return discover.OnceGiven(ctx, discover.Config{}, given, dial), nil, nil
 	}
 	monitor, err := netmon.New(logrus.StandardLogger())
@@ -115,7 +127,30 @@ func look(ctx context.Context, f discoverFlags) (discover.Report, map[int]string
 		defer conn.Close()
 		ra = conn
 	}
+	if f.server != "" {
+		for i, l := range links {
+			links[i].Seen, _ = discover.LookUpServer(ctx, &dnsq.Client{Dialer: dial(l.Name), Link: l.Name}, over53(l.DNS), f.server, ipv4)
+		}
+	}
 	return discover.Once(ctx, discover.Config{}, links, ra, dial), names, nil
+}
+
+func over53(ips []netip.Addr) (out []netip.AddrPort) {
+	for _, ip := range ips {
+		out = append(out, netip.AddrPortFrom(ip, 53))
+	}
+	return out
+}
+
+func parseIPv4(texts []string) (out []netip.Addr, err error) {
+	for _, s := range texts {
+		a, err := netip.ParseAddr(s)
+		if err != nil || !a.Is4() {
+			return nil, fmt.Errorf("--server-ipv4 %q is not an IPv4 address", s)
+		}
+		out = append(out, a)
+	}
+	return out, nil
 }
 
 func forLink(name string) string {

@@ -64,6 +64,7 @@ type Link struct {
 	// families. Those in router advertisements need not be among them.
 	Routers []netip.Addr
 	Known   []Known // prefixes that the system knows for this link, best first
+	Seen    []Known // prefixes in the servers' AAAA records from this link's resolvers; see FromServer
 }
 
 // Known is a prefix that the operating system knows by itself, such as from policy.
@@ -75,7 +76,7 @@ type Known struct {
 
 func (l Link) equal(o Link) bool {
 	return l.Index == o.Index && l.Name == o.Name && slices.Equal(l.DNS, o.DNS) && slices.Equal(l.Routers, o.Routers) &&
-		slices.Equal(l.Known, o.Known)
+		slices.Equal(l.Known, o.Known) && slices.Equal(l.Seen, o.Seen)
 }
 
 // raWait is how long a link without an answer counts as searching: three

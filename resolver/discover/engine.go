@@ -102,6 +102,7 @@ func (e *engine) setLinks(now time.Time, want wanted) {
 	e.links = links
 	for _, l := range links {
 		e.known(now, l)
+		e.seen(now, l)
 		e.replay(now, l)
 	}
 }

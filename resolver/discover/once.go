@@ -63,6 +63,8 @@ type Given struct {
 	DNS    []netip.AddrPort // resolvers to ask
 	RA     [][]byte         // whole ICMPv6 router advertisements, checksum not checked
 	Router netip.Addr       // who sent them; invalid: not known
+	Server string           // name of a backup server, to be asked for at DNS; "": none
+	IPv4   []netip.Addr     // the server's IPv4 addresses; empty: what DNS says
 }
 
 // OnceGiven asks just what is given, and needs no privilege for it. Candidates and
@@ -76,7 +78,7 @@ func OnceGiven(ctx context.Context, cfg Config, g Given, dial DialerFor) Report 
 	}
 	report.Sources = append(report.Sources, e.givenRA(time.Now(), g)...)
 	report.Sources = append(report.Sources, e.givenDNS(ctx, g)...)
-	report.Sources = append(report.Sources, notGiven(pref64.Server))
+	report.Sources = append(report.Sources, e.givenServer(ctx, g))
 	now := time.Now()
 	report.Candidates, report.Refused = e.set.List(now, 0), e.set.Refused(now, 0)
 	return report
@@ -111,6 +113,16 @@ func (e *engine) givenRA(now time.Time, g Given) []SourceReport {
 		out = append(out, r)
 	}
 	return out
+}
+
+// givenServer looks for the prefix in the given server's address.
+func (e *engine) givenServer(ctx context.Context, g Given) SourceReport {
+	if g.Server == "" || len(g.DNS) == 0 {
+		return notGiven(pref64.Server)
+	}
+	known, r := LookUpServer(ctx, &dnsq.Client{Dialer: e.d.dial("")}, g.DNS, g.Server, g.IPv4)
+	e.set.Replace(time.Now(), pref64.Key{Source: pref64.Server}, fromSeen(known))
+	return r
 }
 
 // givenDNS asks the given resolvers side by side. It waits for the goroutines it

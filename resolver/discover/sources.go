@@ -51,14 +51,14 @@ func (e *engine) source(now time.Time, s pref64.Source) []SourceReport {
 		return []SourceReport{{Source: s, Verdict: Found, Reason: fmt.Sprintf("%d configured", len(e.d.cfg.Static))}}
 	case s == pref64.RA && e.d.ra == nil:
 		return skip("router advertisements cannot be read here")
-	case s == pref64.Server:
-		return skip("this version does not ask it")
 	}
 	var out []SourceReport
 	for _, l := range e.links {
 		switch s {
 		case pref64.OS:
 			out = append(out, sourceOS(l)...)
+		case pref64.Server:
+			out = append(out, sourceServer(l)...)
 		case pref64.PCP:
 			out = append(out, e.sourcePCP(now, l)...)
 		case pref64.RA:
@@ -69,6 +69,9 @@ func (e *engine) source(now time.Time, s pref64.Source) []SourceReport {
 	}
 	if len(out) == 0 && s == pref64.OS {
 		return skip("the system says nothing of prefixes")
+	}
+	if len(out) == 0 && s == pref64.Server && len(e.links) > 0 {
+		return []SourceReport{{Source: s, Verdict: None, Reason: "no server's AAAA record holds its IPv4 address"}}
 	}
 	if len(out) == 0 {
 		return skip("no link")
