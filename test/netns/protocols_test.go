@@ -83,7 +83,7 @@ func (s *space) role(name string, args ...string) *process {
 	if err != nil {
 		s.l.t.Fatal(err)
 	}
-	return s.start(name, "env", append([]string{roleVariable + "=" + name, self}, args...)...)
+	return s.start(name+"-"+strings.NewReplacer(":", "-").Replace(args[0]), "env", append([]string{roleVariable + "=" + name, self}, args...)...)
 }
 
 // TestDatagramsAndOtherProtocols sends UDP in fragments both ways, GRE and SCTP,
