@@ -88,8 +88,7 @@ func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p *in6) Verdict {
 	binary.BigEndian.PutUint32(b[24:], rest)
 	b, tail := extend(out, b, inner.l4()[n:], ext, attribute{at: 25, header: 28, unit: 4}, min(maxError4, t.conf.MTU4))
 	whole := in6{pkt: p.pkt, proto: p.proto} // an error is never a fragment
-	t.header4(b, out, &whole, src, maxError4)
-	seal4(b, len(tail))
+	t.header4(b, out, &whole, src, maxError4, len(b)+len(tail))
 	binary.BigEndian.PutUint16(b[22:], ^fold(sum(b[20:])+sum(tail)))
 	out.add(vnethdr.Header{}, b, tail)
 	return OK

@@ -91,7 +91,7 @@ func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) 
 		return v
 	}
 	b := out.head(20 + 8)
-	t.header4(b, out, p, src, 20+len(msg))
+	t.header4(b, out, p, src, 20+len(msg), 20+len(msg))
 	copy(b[20:], msg[:8])
 	b[20] = typ
 	before := uint32(msg[0])<<8 + pseudo6(p.pkt[8:40], len(msg), protoICMPv6)
@@ -100,7 +100,6 @@ func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) 
 		t.cut4(out, p, b, msg[8:], room)
 		return OK
 	}
-	seal4(b, len(msg)-8)
 	out.add(vnethdr.Header{Flags: h.Flags & vnethdr.DataValid}, b, msg[8:])
 	return OK
 }

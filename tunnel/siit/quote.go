@@ -114,7 +114,7 @@ func fixQuoted(l4 []byte, q quoteSums) Verdict {
 	if at < 0 || len(l4) < at+2 || q.proto == protoUDP && l4[6] == 0 && l4[7] == 0 {
 		return OK
 	}
-	fix(l4[at:], q.proto, false, q.before, q.after)
+	fix(l4[at:], l4[at:], q.proto, false, q.before, q.after)
 	return OK
 }
 

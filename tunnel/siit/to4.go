@@ -79,22 +79,21 @@ func (t *Translator) transportTo4(out *Batch, h vnethdr.Header, p *in6, src [4]b
 		return t.segments(out, h, p.pkt, p.at, p.proto)
 	}
 	b := out.head(20 + n)
-	t.header4(b, out, p, src, size)
+	t.header4(b, out, p, src, size, 20+len(l4))
 	head := b[20:]
-	copy(head, l4)
+	copyHead(head, l4)
 	if at := checkField(p.proto); n > 0 && at >= 0 && !zero {
 		sum4, sum6 := t.sums(b[12:20], p.pkt[8:40])
 		if partial && room > 0 { // completed, since nobody can once it is cut
 			check := update(^fold(sum(l4)), sum6, sum4)
 			binary.BigEndian.PutUint16(head[at:], noZero(check, p.proto))
 		} else {
-			fix(head[at:], p.proto, partial, sum6, sum4)
+			fix(head[at:], l4[at:], p.proto, partial, sum6, sum4)
 		}
 	}
 	if room > 0 {
 		t.cut4(out, p, b, l4[n:], room)
 	} else {
-		seal4(b, len(l4)-n)
 		out.add(hdr, b, l4[n:])
 	}
 	if p.proto == nextAH {
@@ -121,23 +120,28 @@ func (t *Translator) room4(out *Batch, p *in6, size int) (room int, v Verdict) {
 // cannot be told to make smaller (7915-30, 7915-31).
 func df4(p *in6, size int) bool { return !p.fh && size > 1260 }
 
-// header4 writes the IPv4 header that stands for the IPv6 one, but for Total
-// Length and checksum (7915-30, 7915-31). size is that of the packet on the
-// wire, which decides about DF.
-func (t *Translator) header4(b []byte, out *Batch, p *in6, src [4]byte, size int) {
-	b[0], b[1] = 0x45, (p.pkt[0]<<4|p.pkt[1]>>4)&t.tos
+// header4 writes the IPv4 header that stands for the IPv6 one, of a packet of
+// total bytes (7915-30, 7915-31). size is that of the packet on the wire, which
+// decides about DF. The checksum is summed from the values, since reading back
+// what was just written is slow.
+func (t *Translator) header4(b []byte, out *Batch, p *in6, src [4]byte, size, total int) {
+	_ = b[19]
+	first := 0x45000000 | uint32((p.pkt[0]<<4|p.pkt[1]>>4)&t.tos)<<16 | uint32(total)
+	second := uint32(0x4000) // DF
 	switch {
 	case p.fh:
-		binary.BigEndian.PutUint16(b[4:], p.ident)
-		binary.BigEndian.PutUint16(b[6:], p.frag)
-	case df4(p, size):
-		b[6] = 0x40
-	default:
-		binary.BigEndian.PutUint16(b[4:], out.nextIdent())
+		second = uint32(p.ident)<<16 | uint32(p.frag)
+	case !df4(p, size):
+		second = uint32(out.nextIdent()) << 16
 	}
-	b[8], b[9] = p.pkt[7]-1, proto4(p.proto)
-	copy(b[12:], src[:])
-	copy(b[16:], t.clat4[:])
+	third := uint32(p.pkt[7]-1)<<24 | uint32(proto4(p.proto))<<16
+	from := binary.BigEndian.Uint32(src[:])
+	acc := uint64(first) + uint64(second) + uint64(third) + uint64(from) + uint64(t.sum4)
+	binary.BigEndian.PutUint32(b, first)
+	binary.BigEndian.PutUint32(b[4:], second)
+	binary.BigEndian.PutUint32(b[8:], third|uint32(^fold64(acc)))
+	binary.BigEndian.PutUint32(b[12:], from)
+	*(*[4]byte)(b[16:]) = t.clat4
 }
 
 // seal4 writes Total Length and checksum of the IPv4 header at the start of b,

@@ -85,7 +85,7 @@ func (t *Translator) transportTo6(out *Batch, h vnethdr.Header, p *in4) Verdict 
 	b := out.head(headers6(room > 0) + n)
 	t.header6(b, p.pkt, p.dst, len(b)-40+len(l4)-n, p.proto)
 	head := b[len(b)-n:]
-	copy(head, l4)
+	copyHead(head, l4)
 	v = OK
 	if at := checkField(p.proto); n > 0 && at >= 0 {
 		sum4, sum6 := t.sums(p.pkt[12:20], b[8:40])
@@ -97,7 +97,7 @@ func (t *Translator) transportTo6(out *Batch, h vnethdr.Header, p *in4) Verdict 
 			check := update(^fold(sum(l4)), sum4, sum6)
 			binary.BigEndian.PutUint16(head[at:], noZero(check, p.proto))
 		default:
-			fix(head[at:], p.proto, partial, sum4, sum6)
+			fix(head[at:], l4[at:], p.proto, partial, sum4, sum6)
 		}
 	} else if p.proto == nextAH {
 		v = Authenticated
@@ -194,9 +194,19 @@ func fragmentHead(proto uint8, l4 []byte, frag uint16) (int, Verdict) {
 	return min(at+4, len(l4)) &^ 1, OK
 }
 
-// fix updates a transport checksum for changed addresses, given their sums.
-func fix(field []byte, proto uint8, partial bool, before, after uint32) {
-	old := binary.BigEndian.Uint16(field)
+// copyHead copies the first bytes of l4 to head. Most are a TCP header's.
+func copyHead(head, l4 []byte) {
+	if len(head) == 20 {
+		*(*[20]byte)(head) = *(*[20]byte)(l4)
+		return
+	}
+	copy(head, l4)
+}
+
+// fix updates a transport checksum for changed addresses, given their sums. field
+// is where it goes, from where it stands.
+func fix(field, from []byte, proto uint8, partial bool, before, after uint32) {
+	old := binary.BigEndian.Uint16(from)
 	if partial {
 		binary.BigEndian.PutUint16(field, updatePartial(old, before, after))
 		return
