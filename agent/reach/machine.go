@@ -172,11 +172,20 @@ func classify(f facts, w World) Class {
 	case nativeServer(f, w):
 		return ClassV6OnlyNativeServer
 	}
-	if slices.ContainsFunc(w.Prefixes, f.uses) {
-		if w.DNS64 {
+	beside := false
+	for _, c := range w.Prefixes {
+		l, here := f.through(w, c)
+		switch {
+		case here && l.Index != f.link6.Index:
+			beside = true
+		case here && w.DNS64:
 			return ClassV6OnlyNAT64DNS64
+		case here:
+			return ClassV6OnlyNAT64
 		}
-		return ClassV6OnlyNAT64
+	}
+	if beside {
+		return ClassDirectAccess
 	}
 	if w.Searching || w.Unclear != "" {
 		return ClassUnknown // silence is no proof that there is none (spec R7050-6)
@@ -215,9 +224,9 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if !m.set.All && !anyIPv4(w.Servers) {
 		return c, ReasonNoServerIPv4, "", wake
 	}
-	net64, ok := ChooseNet64(f.link6, cand.Prefix, w.Own.Addr6)
+	net64, ok := ChooseNet64(cand.link, cand.Prefix, w.Own.Addr6)
 	if !ok {
-		return c, ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", f.link6.Name), wake
+		return c, ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", cand.link.Name), wake
 	}
 	if m.set.All && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
 		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
@@ -226,8 +235,8 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 		return c, ReasonHoldDown, "", m.creditAt.Add(holdDown)
 	}
 	c = CLAT{
-		Uplink: f.link6.Index, Name: f.link6.Name, Ethernet: f.link6.Ethernet,
-		MTU6: mtu6(f.link6), Prefix: cand.Prefix, Net64: net64, IPv4: m.ipv4(w), All: m.set.All,
+		Uplink: cand.link.Index, Name: cand.link.Name, Ethernet: cand.link.Ethernet,
+		MTU6: mtu6(cand.link), Prefix: cand.Prefix, Net64: net64, IPv4: m.ipv4(w), All: m.set.All,
 	}
 	if w.Failed.Reason != "" && w.Failed.For == c {
 		return c, w.Failed.Reason, w.Failed.Detail, wake

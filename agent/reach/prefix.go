@@ -5,29 +5,49 @@ import (
 	"math"
 	"slices"
 
+	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/pref64"
 )
 
-// uses tells whether a candidate is for the uplink.
-func (f facts) uses(c pref64.Candidate) bool { return c.Link == 0 || c.Link == f.link6.Index }
+// through returns the link over which a candidate's NAT64 is reached: the uplink,
+// for what the uplink said. A prefix that was not found by asking a link - by
+// policy, by the system, in a server's address - leads over another link when the
+// host has a route of its own to it there, as DirectAccess' tunnel has (spec DA-2).
+func (f facts) through(w World, c pref64.Candidate) (netstate.Link, bool) {
+	switch c.Source {
+	case pref64.Policy, pref64.OS, pref64.Server:
+		r, ok := w.Net.RouteTo(c.Prefix.Netip().Addr())
+		l, found := w.Net.Link(r.Link)
+		if ok && found && r.Dst.Bits() > 0 && l.Index != f.link6.Index && l.Index != w.Own.Device && hasOther(l, w.Own.Addr6) {
+			return l, c.Link == 0 || c.Link == l.Index || c.Source == pref64.Server
+		}
+	}
+	return f.link6, f.has6() && (c.Link == 0 || c.Link == f.link6.Index)
+}
 
-// usable returns the prefix to use on the uplink: the one in use as long as it
-// is valid, since a change breaks every flow (spec CLAT-22), else the best. One
+// choice is a prefix and the link over which it is used.
+type choice struct {
+	pref64.Candidate
+	link netstate.Link
+}
+
+// usable returns the prefix to use: the one in use as long as it is valid, since a change breaks every flow (spec CLAT-22), else the best. One
 // that a PCP server limits to some destinations must serve every server; of those
 // in one answer the closest match counts (spec 7225-4).
-func usable(f facts, w World, all bool, current CLAT) (pref64.Candidate, bool) {
-	var best pref64.Candidate
+func usable(f facts, w World, all bool, current CLAT) (choice, bool) {
+	var best choice
 	found, closest := false, 0
 	for _, c := range w.Prefixes {
 		bits, ok := serves(c.IPv4, w.Servers, all)
-		if !ok || !f.uses(c) {
+		l, here := f.through(w, c)
+		if !ok || !here {
 			continue
 		}
-		if current.Prefix == c.Prefix && current.Uplink == f.link6.Index {
-			return c, true
+		if current.Prefix == c.Prefix && current.Uplink == l.Index {
+			return choice{c, l}, true
 		}
 		if !found || bits > closest && c.Source == best.Source && c.Server == best.Server && c.Link == best.Link {
-			best, found, closest = c, true, bits
+			best, found, closest = choice{c, l}, true, bits
 		}
 	}
 	return best, found
@@ -54,7 +74,7 @@ func serves(s pref64.Scope, servers []Server, all bool) (bits int, ok bool) {
 
 // noPrefix says why no prefix can be used.
 func noPrefix(f facts, w World, all bool) (Reason, string) {
-	limited := slices.IndexFunc(w.Prefixes, f.uses)
+	limited := slices.IndexFunc(w.Prefixes, func(c pref64.Candidate) bool { _, here := f.through(w, c); return here })
 	switch {
 	case w.Searching:
 		return ReasonSearching, ""

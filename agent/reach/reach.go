@@ -31,10 +31,11 @@ const (
 	ClassV6OnlyNAT64
 	ClassV6OnlyNoNAT64
 	ClassNativeCLAT
+	ClassDirectAccess // the uplink has no NAT64, but a tunnel of the organization's leads to one
 )
 
 var classWords = [...]string{"unknown", "offline", "v4-only", "dual-stack", "v6-only-native-server",
-	"v6-only-nat64-dns64", "v6-only-nat64", "v6-only-no-nat64", "native-clat"}
+	"v6-only-nat64-dns64", "v6-only-nat64", "v6-only-no-nat64", "native-clat", "directaccess"}
 
 // String returns the word used in status and logs.
 func (c Class) String() string { return classWords[c] }
