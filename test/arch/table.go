@@ -48,6 +48,7 @@ var Table = map[string]Entry{
 	"resolver/ra":       {Kind: Pure, May: []string{"resolver/nat64"}},
 	"resolver/pref64":   {Kind: Pure, May: []string{"resolver/nat64"}},
 	"resolver/pcp":      {Kind: Pure, May: []string{"resolver/nat64"}},
+	"resolver/dnssec":   {Kind: Pure, Libs: []string{"github.com/miekg/dns"}},
 	"tunnel/vnethdr":    {Kind: Pure},
 	"tunnel/capture":    {Kind: Pure},
 	"tunnel/siit":       {Kind: Pure, May: []string{"resolver/nat64", "tunnel/vnethdr"}},
@@ -90,12 +91,13 @@ var Table = map[string]Entry{
 	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
 
 	// Tests. vnet's NAT64 must not share the translator with what it tests.
-	"test/arch":      {Kind: Support},
-	"test/backup":    {Kind: Support},
-	"test/testcount": {Kind: Support},
-	"test/vnet":      {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
-	"test/endpoint":  {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
-	"test/netns":     {Kind: Lab, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
+	"test/arch":       {Kind: Support},
+	"test/backup":     {Kind: Support},
+	"test/signedzone": {Kind: Support},
+	"test/testcount":  {Kind: Support},
+	"test/vnet":       {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
+	"test/endpoint":   {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
+	"test/netns":      {Kind: Lab, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
 }
 
 // TagFolders are the only places for build tags, file names that end in an
