@@ -83,13 +83,27 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	}
 	a.find = discover.New(discover.Config{Static: conf.Discovery.Prefixes, Sources: conf.Discovery.Sources, Allow: conf.Discovery.Allow},
 		edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
-	a.names = newLookup(log, resolvable(conf.Servers), edges.DialLink)
+	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, t probe.Target) probe.Result {
 		ctx, cancel := context.WithTimeout(ctx, conf.Probe.Timeout)
 		defer cancel()
 		return probe.Probe(ctx, edges.Dial, t)
 	}, conf.Probe.Interval)
 	return a, nil
+}
+
+// nameServers are those that must be asked for a name, whatever the network's
+// are: by configuration, or by the system's policy. None: the network's.
+func (a *Agent) nameServers(name string) []netip.Addr {
+	for _, s := range a.conf.Servers {
+		if s.Name == name && len(s.DNS) > 0 {
+			return s.DNS
+		}
+	}
+	if a.edges.NameServers != nil {
+		return a.edges.NameServers(name)
+	}
+	return nil
 }
 
 // resolvable lists the names that have to be looked up.

@@ -25,6 +25,9 @@ type Edges struct {
 	// Foreign tells what other CLAT is at work, "" none. ownDevice is the link
 	// index of our own TUN, 0 none.
 	Foreign func(s netstate.Snapshot, ownDevice int) string
+	// NameServers returns those that the system's policy sets for a name (NRPT); nil:
+	// it has no such policy.
+	NameServers func(name string) []netip.Addr
 	// Known returns the prefixes that the operating system knows, by link index; nil
 	// where it knows none. The loop alone calls it.
 	Known func() map[int][]discover.Known

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
@@ -39,5 +41,28 @@ func systemPrefixes(log logrus.FieldLogger, read func() (directaccess.Tree, []di
 			known[p.Link] = append(known[p.Link], discover.Known{Prefix: p.Prefix, Reason: p.Origin})
 		}
 		return known
+	}
+}
+
+// systemNameServers returns a function that asks the system's policy which name
+// servers a name has to be asked at. A rule without servers exempts the name
+// from the rules (spec DA-21).
+func systemNameServers(read func() (directaccess.Tree, []directaccess.Adapter, error)) func(name string) []netip.Addr {
+	return func(name string) []netip.Addr {
+		tree, _, err := read()
+		if err != nil {
+			return nil // told by systemPrefixes
+		}
+		m, ok := directaccess.Read(tree).Match(name)
+		if !ok {
+			return nil
+		}
+		var out []netip.Addr
+		for _, s := range append(slices.Clone(m.Rule.Servers), m.Rule.GenericServers...) {
+			if s.Addr.IsValid() { // one known by name would have to be looked up itself
+				out = append(out, s.Addr)
+			}
+		}
+		return out
 	}
 }

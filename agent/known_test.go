@@ -52,3 +52,29 @@ func TestPrefixOfDirectAccess(t *testing.T) {
 		t.Errorf("logged %d times, want once more", len(hook.Entries))
 	}
 }
+
+// Names of the organization go to its servers, others to the network's.
+func TestNameServersByPolicy(t *testing.T) { // DA-20, DA-21, MSDA-4
+	b, err := os.ReadFile("../platform/directaccess/testdata/client.reg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, _, err := directaccess.ParseReg(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fails error
+	servers := systemNameServers(func() (directaccess.Tree, []directaccess.Adapter, error) { return tree, nil, fails })
+	for _, name := range []string{"backup.corp.example.com", "corp.example.com"} {
+		if got := servers(name); len(got) == 0 || got[0] != netip.MustParseAddr("fd12:3456:789a:3333::1") {
+			t.Errorf("%s: %v, want the organization's server", name, got)
+		}
+	}
+	if got := servers("www.example.org"); len(got) != 0 {
+		t.Errorf("www.example.org: %v, want the network's own", got)
+	}
+	fails = platform.Unsupported("x")
+	if got := servers("backup.corp.example.com"); got != nil {
+		t.Errorf("another system: %v", got)
+	}
+}

@@ -46,6 +46,7 @@ type answer struct {
 // for which it waits. mu guards what is below it.
 type lookup struct {
 	names   []string
+	rules   func(name string) []netip.Addr // name servers for this name alone; none: those of the question
 	dial    func(link string) Dialer
 	log     logrus.FieldLogger
 	changed chan struct{} // capacity 1; a full channel means that news is waiting already
@@ -56,8 +57,8 @@ type lookup struct {
 	last    question
 }
 
-func newLookup(log logrus.FieldLogger, names []string, dial func(link string) Dialer) *lookup {
-	return &lookup{names: names, dial: dial, log: log, changed: make(chan struct{}, 1),
+func newLookup(log logrus.FieldLogger, names []string, rules func(string) []netip.Addr, dial func(link string) Dialer) *lookup {
+	return &lookup{names: names, rules: rules, dial: dial, log: log, changed: make(chan struct{}, 1),
 		asked: make(chan question, 1), answers: make(map[string]answer)}
 }
 
@@ -96,14 +97,22 @@ func (l *lookup) run(ctx context.Context) error {
 			cancel()
 			sub, stop := context.WithCancel(ctx)
 			cancel = stop
-			if len(q.servers) == 0 {
-				continue
-			}
 			for _, name := range l.names {
-				wg.Go(func() { l.keep(sub, q, name) })
+				if q := l.of(q, name); len(q.servers) > 0 {
+					wg.Go(func() { l.keep(sub, q, name) })
+				}
 			}
 		}
 	}
+}
+
+// of is the question about one name: a rule's servers are asked by whatever link
+// leads to them (spec DA-20).
+func (l *lookup) of(q question, name string) question {
+	if servers := l.rules(name); len(servers) > 0 {
+		q.servers, q.link = servers, ""
+	}
+	return q
 }
 
 // keep asks for one name until ctx ends.

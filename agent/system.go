@@ -49,7 +49,8 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 			}
 			return fmt.Sprintf("%s: %s", f.Name, f.Evidence)
 		},
-		Known: systemPrefixes(log, directaccess.System),
+		NameServers: systemNameServers(directaccess.System),
+		Known:       systemPrefixes(log, directaccess.System),
 	}
 	return e, func() { _ = conn.Close() }, nil
 }

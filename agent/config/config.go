@@ -33,7 +33,8 @@ type Server struct {
 	ServerName string       // name that the certificate must carry; defaults to Name
 	CAFile     string       // file the pool came from, "" for the system's roots
 	CAs        *x509.CertPool
-	Pins       [][]byte // SHA-256 of the certificate or its key; they replace the CA check
+	Pins       [][]byte     // SHA-256 of the certificate or its key; they replace the CA check
+	DNS        []netip.Addr // name servers for Name instead of the network's, as an NRPT rule has them
 }
 
 // IsLiteral tells whether the server is known by an IPv4 address alone, so that

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -192,6 +193,31 @@ func TestHopAddresses(t *testing.T) {
 			}
 			if tt.ok && tt.text != "" && c.Path.HopAddrs.String() != tt.text {
 				t.Errorf("read as %v", c.Path.HopAddrs)
+			}
+		})
+	}
+}
+
+func TestNameServersOfAServer(t *testing.T) {
+	tests := map[string]struct {
+		text string
+		want string // "": an error about the key
+	}{
+		"none":                 {`name = "b.example"`, "[]"},
+		"two":                  {"name = \"b.example\"\ndns = [\"fd12::53\", \"192.0.2.53\"]", "[fd12::53 192.0.2.53]"},
+		"with a zone":          {"name = \"b.example\"\ndns = [\"fe80::53%eth0\"]", "[fe80::53%eth0]"},
+		"not an address":       {"name = \"b.example\"\ndns = [\"ns.example\"]", ""},
+		"unspecified":          {"name = \"b.example\"\ndns = [\"::\"]", ""},
+		"an address by itself": {"name = \"198.51.100.1\"\ndns = [\"fd12::53\"]", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := Parse("reach64.toml", []byte("[[server]]\n"+tt.text+"\n"), noFiles)
+			if (err == nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), "server[1].dns[1]") {
+				t.Fatalf("error %v", err)
+			}
+			if err == nil && fmt.Sprint(c.Servers[0].DNS) != tt.want {
+				t.Errorf("read as %v", c.Servers[0].DNS)
 			}
 		})
 	}

@@ -36,6 +36,7 @@ type rawServer struct {
 	ServerName string   `toml:"server_name"`
 	CAFile     string   `toml:"ca_file"`
 	PinSHA256  []string `toml:"pin_sha256"`
+	DNS        []string `toml:"dns"`
 }
 
 type rawPath struct {
@@ -250,6 +251,14 @@ func (v *validator) server(key string, r rawServer) Server {
 		if !slices.Contains(s.IPv4, a) {
 			s.IPv4 = append(s.IPv4, a)
 		}
+	}
+	for i, text := range r.DNS {
+		a, err := netip.ParseAddr(text)
+		if err != nil || a.IsUnspecified() || a.IsMulticast() || s.IsLiteral() {
+			v.bad(fmt.Sprintf("%s.dns[%d]", key, i+1), "%q is not the address of a name server for a host name", text)
+			continue
+		}
+		s.DNS = append(s.DNS, a)
 	}
 	if s.ServerName == "" {
 		s.ServerName = s.Name
