@@ -28,10 +28,11 @@ type question struct {
 	epoch   uint64
 	link    string
 	servers []netip.Addr
+	ways    []int // links over which the rules' servers are reached, 0 none: another way is worth another try
 }
 
 func (q question) equal(o question) bool {
-	return q.epoch == o.epoch && q.link == o.link && slices.Equal(q.servers, o.servers)
+	return q.epoch == o.epoch && q.link == o.link && slices.Equal(q.servers, o.servers) && slices.Equal(q.ways, o.ways)
 }
 
 // answer is what the uplink's resolvers say of one name. An address that was

@@ -96,7 +96,7 @@ func (a *Agent) seen() (out []discover.Known) {
 // question says where the servers' names are looked up: the uplink's resolvers,
 // those from its router advertisements first.
 func (a *Agent) question(snap netstate.Snapshot, r discover.Report, out reach.Out) question {
-	q := question{epoch: out.Intent.Epoch}
+	q := question{epoch: out.Intent.Epoch, ways: a.ways(snap)}
 	up, ok := snap.Link(out.Uplink)
 	if !ok {
 		return q
@@ -110,6 +110,17 @@ func (a *Agent) question(snap netstate.Snapshot, r discover.Report, out reach.Ou
 	q.servers = append(append(q.servers, up.DNS...), snap.ResolversOver(up)...)
 	q.servers = unique(q.servers)
 	return q
+}
+
+// ways are the links over which the name servers of the rules are reached now.
+func (a *Agent) ways(snap netstate.Snapshot) (links []int) {
+	for _, s := range a.conf.Servers {
+		for _, ip := range a.nameServers(s.Name) {
+			r, _ := snap.RouteTo(ip)
+			links = append(links, r.Link)
+		}
+	}
+	return links
 }
 
 // unique removes repeated addresses and keeps the order.

@@ -59,9 +59,15 @@ func (l *lab) zones() (example, ipv4only string) {
 // `for-upstream` makes of a local zone.
 func (l *lab) unbound(prefix string) {
 	l.t.Helper()
+	l.unboundAt(lanRouter, prefix)
+}
+
+// unboundAt is unbound on an address of the router's.
+func (l *lab) unboundAt(addr, prefix string) {
+	l.t.Helper()
 	example, ipv4only := l.zones()
 	conf := l.write("unbound.conf", `server:
-	interface: `+lanRouter+`
+	interface: `+addr+`
 	access-control: ::/0 allow
 	module-config: "dns64 iterator"
 	dns64-prefix: `+prefix+`

@@ -1,0 +1,105 @@
+package netns
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// The addresses of the organization: its network, its DNS64, and the prefix of its
+// NAT64, as DirectAccess lays them out (a unique local /48, :3333::1, :7777::/96).
+const (
+	daNet    = "fd12:3456:789a:1000::"
+	daDNS    = "fd12:3456:789a:3333::1"
+	daPrefix = "fd12:3456:789a:7777::/96"
+)
+
+// directAccess is the network of a DirectAccess client at home: an IPv6-only
+// provider without NAT64 whose resolver gives ipv4only.arpa no AAAA, and a link
+// like a tunnel that leads to the organization's DNS64 and NAT64.
+//
+//	client              isp                       corp                  server
+//	eth0 ---------- lan   radvd, named            wan ------------ eth0
+//	da0  ---------------------------------------- tun   unbound, tayga
+func directAccess(t *testing.T) (l *lab, corp *space) {
+	t.Helper()
+	need(t, "tayga", "radvd", "unbound", "named", "restic", "rclone")
+	l = labOf(t, documentation)
+	isp := l.space("isp")
+	corp = l.space("corp")
+	l.client, l.server = l.space("client"), l.space("server")
+	isp.ip("link add lan type veth peer name eth0 netns " + l.client.name)
+	corp.ip("link add tun type veth peer name da0 netns " + l.client.name + "\n link add wan type veth peer name eth0 netns " + l.server.name)
+	corp.sysctl("ipv6/conf/tun/accept_dad", "0")
+	corp.ip("addr add " + l.gateway4() + "/24 dev wan\n link set wan up\n addr add " + daNet + "1/64 dev tun\n addr add " + daDNS + "/128 dev lo\n link set tun up")
+	l.server.ip("addr add " + documentation + "/24 dev eth0\n link set eth0 up")
+	l.resolver(lanRouter)
+	l.capture()
+	l.web(l.server, documentation)
+
+	// The provider: its resolver knows the well-known name, and synthesizes nothing.
+	l.router = isp
+	isp.sysctl("ipv6/conf/all/forwarding", "1")
+	l.lan()
+	l.radvd()
+	_, ipv4only := l.zones()
+	conf := l.write("isp.conf", `options { directory "`+l.tmp+`"; pid-file "`+l.file("isp.pid")+`"; session-keyfile none; listen-on { none; };
+	listen-on-v6 { `+lanRouter+`; }; allow-query { any; }; recursion no; };
+controls { };
+zone "ipv4only.arpa" { type primary; file "`+ipv4only+`"; };
+`)
+	isp.start("named", "named", "-g", "-n", "1", "-c", conf).waitFor("running")
+
+	// The organization.
+	l.router = corp
+	l.tayga(daPrefix)
+	l.unboundAt(daDNS, daPrefix)
+	l.online()
+	return l, corp
+}
+
+// tunnel connects the client to the organization.
+func (l *lab) tunnel() {
+	l.t.Helper()
+	l.client.ip("link set da0 up\n addr add " + daNet + "2/64 dev da0 nodad\n route add fd12:3456:789a::/48 via " + daNet + "1 dev da0")
+}
+
+// TestDirectAccess: the client knows only an IPv4 address. Nothing in the
+// provider's network tells of a NAT64; the prefix is in the address that the
+// organization's DNS64 makes of the server's name, and the CLAT goes through the
+// tunnel.
+func TestDirectAccess(t *testing.T) {
+	l, _ := directAccess(t)
+	l.backupServer()
+	l.fails()
+	s := l.service(serverName, "")
+	s.conf = l.write("reach64.toml", "[[server]]\nname = \""+serverName+"\"\nport = 8443\nca_file = \""+l.ca+"\"\nserver_name = \""+serverName+
+		"\"\nipv4 = [\""+documentation+"\"]\ndns = [\""+daDNS+"\"]\n")
+	s.start()
+
+	// Outside: no tunnel yet, and no NAT64.
+	s.waitStatus("no NAT64 is found", 20*time.Second, func(st status) bool { return st.Class == "v6-only-no-nat64" && st.Path == "none" })
+	begin := time.Now()
+	l.tunnel()
+	st := s.up()
+	t.Logf("from the tunnel's route to the first handshake through the CLAT: %v", time.Since(begin).Round(10*time.Millisecond))
+	if st.Class != "directaccess" || deref(st.Prefix) != daPrefix || deref(st.Source) != "server" || deref(st.Uplink) != "eth0" {
+		t.Errorf("class %s, prefix %s from %s, uplink %s", st.Class, deref(st.Prefix), deref(st.Source), deref(st.Uplink))
+	}
+	if !strings.HasPrefix(st.CLAT.IPv6, "fd12:3456:789a:1000:") {
+		t.Errorf("the CLAT's address is %s, want one of the tunnel's", st.CLAT.IPv6)
+	}
+	l.backUp(50 << 20)
+	if _, err := l.ping(); err != nil {
+		t.Error(err)
+	}
+
+	// The tunnel goes, and with it the path; it comes back, and the path too.
+	l.client.ip("link set da0 down")
+	s.waitStatus("the path is gone", 20*time.Second, func(st status) bool { return st.Path == "none" })
+	l.tunnel()
+	s.up()
+	if out, err := l.curl(10*time.Second, l.url("/5")); err != nil || len(out) != 5 {
+		t.Errorf("after the tunnel came back: %q, %v", out, err)
+	}
+}
