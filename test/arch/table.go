@@ -49,6 +49,7 @@ var Table = map[string]Entry{
 	"resolver/pref64":   {Kind: Pure, May: []string{"resolver/nat64"}},
 	"resolver/pcp":      {Kind: Pure, May: []string{"resolver/nat64"}},
 	"resolver/dnssec":   {Kind: Pure, Libs: []string{"github.com/miekg/dns"}},
+	"resolver/validate": {Kind: Pure, May: []string{"resolver/nat64", "resolver/dnssec"}, Libs: []string{"github.com/miekg/dns"}},
 	"tunnel/vnethdr":    {Kind: Pure},
 	"tunnel/capture":    {Kind: Pure},
 	"tunnel/siit":       {Kind: Pure, May: []string{"resolver/nat64", "tunnel/vnethdr"}},
