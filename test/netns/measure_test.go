@@ -146,3 +146,55 @@ func scaled(rates []float64) []float64 {
 	}
 	return out
 }
+
+// TestPrefixIsUsableAtOnce measures from the packet that carries the prefix, as
+// the client's capture has it, to the decision that uses it, as status tells.
+func TestPrefixIsUsableAtOnce(t *testing.T) {
+	tests := []struct {
+		name   string
+		need   []string
+		router func(l *lab)
+		answer string // what tcpdump prints of the packet
+	}{
+		{"router advertisement", nil, func(l *lab) { l.embedded("--prefix", ownPrefix, "--dns64=false") }, "router advertisement"},
+		{"DNS", []string{"tayga", "radvd", "unbound"}, func(l *lab) { taygaUnbound(l, ownPrefix) }, "AAAA " + strings.TrimSuffix(ownPrefix, "/96") + "c000:a"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			need(t, tt.need...)
+			l := newLab(t, documentation)
+			s := l.service(documentation, "").start()
+			s.waitStatus("offline", 10*time.Second, func(st status) bool { return st.Class == "offline" })
+			tt.router(l)
+			var since time.Time
+			s.waitStatus("a prefix", 20*time.Second, func(st status) bool {
+				since = st.Since
+				return st.Prefix != nil
+			})
+			var arrived time.Time
+			eventually(t, 5*time.Second, "the capture has the packet", func() error {
+				out := l.client.must("tcpdump", "-tt", "-n", "-v", "-r", filepath.Join(l.dir, "client.pcap0"))
+				var at string
+				for line := range strings.Lines(out) {
+					if fields := strings.Fields(line); len(fields) > 0 && strings.Contains(fields[0], ".") && !strings.HasPrefix(line, " ") {
+						at = fields[0]
+					}
+					if strings.Contains(line, tt.answer) {
+						seconds, err := strconv.ParseFloat(at, 64)
+						if err != nil {
+							return err
+						}
+						arrived = time.UnixMicro(int64(seconds * 1e6))
+						return nil
+					}
+				}
+				return fmt.Errorf("no %q in it", tt.answer)
+			})
+			took := since.Sub(arrived)
+			t.Logf("from the %s to the decision on its prefix: %.1f ms", tt.name, float64(took.Microseconds())/1000)
+			if took < 0 || took > 5*time.Second {
+				t.Errorf("the decision came %v after the packet", took)
+			}
+		})
+	}
+}

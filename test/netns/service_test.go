@@ -91,6 +91,7 @@ type status struct {
 		Reason  string `json:"reason"`
 	} `json:"sources"`
 	Counters map[string]uint64 `json:"counters"`
+	Since    time.Time         `json:"since"`
 	Times    struct {
 		RAToHandshake *float64 `json:"ra_to_handshake"`
 	} `json:"times"`
