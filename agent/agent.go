@@ -43,6 +43,7 @@ type Agent struct {
 
 	find   *discover.Discoverer
 	names  *lookup
+	proofs *prover
 	probes *prober
 
 	broken  chan struct{} // capacity 1: the engine of the running CLAT ended
@@ -84,6 +85,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	a.find = discover.New(discover.Config{Static: conf.Discovery.Prefixes, Sources: conf.Discovery.Sources, Allow: conf.Discovery.Allow},
 		edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
+	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, t probe.Target) probe.Result {
 		ctx, cancel := context.WithTimeout(ctx, conf.Probe.Timeout)
 		defer cancel()
@@ -121,14 +123,15 @@ func resolvable(servers []config.Server) []string {
 func (a *Agent) now() time.Time { return time.Now() }
 
 // Run serves until ctx ends, then undoes every change and returns nil. It owns
-// the goroutines of the monitor, the discoverer, the lookups, the prober and
-// the loop, and waits for all.
+// the goroutines of the monitor, the discoverer, the lookups, the proofs,
+// the prober and the loop, and waits for all.
 func (a *Agent) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"watch network":     a.edges.Monitor.Run,
 		"discover prefixes": a.find.Run,
 		"resolve servers":   a.names.run,
+		"validate prefixes": a.proofs.run,
 		"probe servers":     a.probes.run,
 		"decide":            a.loop,
 	} {
@@ -191,6 +194,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			a.probes.refresh()
 		case <-a.find.Changed():
 		case <-a.names.changed:
+		case <-a.proofs.changed:
 		case <-a.probes.changed:
 		case <-a.broken:
 		case <-wake.C:
@@ -212,7 +216,9 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	}
 	a.usable = out.Usable
 	a.find.SetLinks(out.Intent.Epoch, a.links(snap, out.Uplink))
-	a.names.ask(a.question(snap, report, out))
+	q := a.question(snap, report, out)
+	a.names.ask(q)
+	a.proofs.want(q, provable(report))
 	a.ensure(ctx, snap, out.Intent.CLAT, a.routes(out.Intent.CLAT))
 	a.probes.set(a.targets(out, snap))
 	// What was just set up or failed is part of what is shown, and may change

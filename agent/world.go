@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -9,8 +10,10 @@ import (
 	"github.com/reach64/reach64/agent/reach"
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/discover"
+	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/resolver/pref64"
 	"github.com/reach64/reach64/resolver/probe"
+	"github.com/reach64/reach64/resolver/validate"
 )
 
 // maxLinks bounds on how many links prefixes are looked for (spec SEC-5).
@@ -24,7 +27,7 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 	}
 	for _, c := range r.Candidates {
 		if c.Until.IsZero() || now.Before(c.Until) {
-			w.Prefixes = append(w.Prefixes, c)
+			a.admit(&w, c)
 		}
 	}
 	for _, s := range r.Sources {
@@ -44,6 +47,38 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 			Lost: name.err != nil && len(a.ipv4(s))+len(name.ipv6) == 0})
 	}
 	return w
+}
+
+// admit takes a candidate in, with the trust that its proof gives it. Where proofs
+// are required, one that was learned from the network and has none stays out, and
+// what is missing is said (design section 6, RFC 7050 section 3.1).
+func (a *Agent) admit(w *reach.World, c pref64.Candidate) {
+	if c.Source == pref64.Policy || c.Source == pref64.OS {
+		w.Prefixes = append(w.Prefixes, c)
+		return
+	}
+	r, done := a.proofs.result(c.Prefix)
+	if r.Status == validate.Validated {
+		c.Trust, c.Reason = pref64.Trusted, c.Reason+"; proven by DNSSEC to be "+r.Name
+	}
+	switch {
+	case !a.conf.Discovery.RequireValidation || r.Status == validate.Validated:
+		w.Prefixes = append(w.Prefixes, c)
+	case !done:
+		w.Searching = true
+	case w.Unproven == "":
+		w.Unproven = fmt.Sprintf("%s from %s: %s (%s)", c.Prefix, c.Source, r.Reason, r.Detail)
+	}
+}
+
+// provable are the prefixes that a proof would say something about.
+func provable(r discover.Report) (out []nat64.Prefix) {
+	for _, c := range r.Candidates {
+		if c.Source != pref64.Policy && c.Source != pref64.OS && !slices.Contains(out, c.Prefix) {
+			out = append(out, c.Prefix)
+		}
+	}
+	return out
 }
 
 // probed tells for each path whether any address of the server answered over it.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/reach64/reach64/resolver/dnssec"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/resolver/pref64"
 )
@@ -78,6 +79,13 @@ type Discovery struct {
 	Sources   []pref64.Source
 	NonGlobal nat64.NonGlobal
 	Allow     []netip.Prefix
+
+	// RequireValidation refuses prefixes that were learned from the network and are
+	// not proven to belong to a trusted domain (RFC 7050 section 3.1).
+	RequireValidation bool
+	TrustedDomains    []string       // domains whose NAT64s are trusted
+	NAT64Names        []string       // names of NAT64s, in place of those that PTR records give
+	Anchors           dnssec.Anchors // DNSSEC trust anchors; none: the root zone's
 }
 
 // Probe is the table [probe].

@@ -121,28 +121,31 @@ func TestMistakesSayWhereAndWhat(t *testing.T) {
 		text string
 		want []string
 	}{
-		"unknown key":                {ok + "prot = 443\n", []string{"x.toml:3:1", `unknown key "server.prot"`, `did you mean "server.port"`}},
-		"unknown table":              {ok + "[discover]\nallow = []\n", []string{"x.toml:3:", "discovery"}},
-		"right key in wrong table":   {ok + "[path]\nprefixes = []\n", []string{"x.toml:4:1", `did you mean "discovery.prefixes"`}},
-		"two unknown keys":           {ok + "[log]\nlevl = \"info\"\nformt = \"text\"\n", []string{"x.toml:4:1", "x.toml:5:1", `"log.level"`, `"log.format"`}},
-		"syntax error":               {"[[server]]\nname = \n", []string{"x.toml:2:"}},
-		"wrong type":                 {"[[server]]\nname = 5\n", []string{"x.toml:2:"}},
-		"no server":                  {"", []string{"no backup server"}},
-		"server without name":        {"[[server]]\nport = 443\n", []string{"server[1].name", "missing"}},
-		"server is IPv6":             {"[[server]]\nname = \"2001:db8::1\"\n", []string{"IPv6 address"}},
-		"server name with space":     {"[[server]]\nname = \"a b\"\n", []string{"neither a host name"}},
-		"port too large":             {ok + "port = 70000\n", []string{"server[1].port", "70000"}},
-		"ipv4 is a name":             {ok + "ipv4 = [\"x\"]\n", []string{"server[1].ipv4[1]"}},
-		"ipv4 is loopback":           {ok + "ipv4 = [\"127.0.0.1\"]\n", []string{"server[1].ipv4[1]"}},
-		"pin too short":              {ok + "pin_sha256 = [\"abcd\"]\n", []string{"pin_sha256[1]", "64 digits"}},
-		"ca file missing":            {ok + "ca_file = \"/nowhere.pem\"\n", []string{"ca_file", "/nowhere.pem"}},
-		"ca file without tls":        {ok + "tls = false\nca_file = \"/a\"\n", []string{"server[1].tls"}},
-		"prefix length 95":           {ok + "[discovery]\nprefixes = [\"64:ff9b::/95\"]\n", []string{"discovery.prefixes[1]", "95"}},
-		"source unknown":             {ok + "[discovery]\nsources = [\"dhcp\"]\n", []string{"discovery.sources[1]", "dhcp"}},
-		"interval too short":         {ok + "[probe]\ninterval = \"1s\"\n", []string{"probe.interval", "10s"}},
-		"scope unknown":              {ok + "[path]\nscope = \"some\"\n", []string{"path.scope", "server, all"}},
-		"part of a later version":    {ok + "[metrics]\nlisten = \"127.0.0.1:9464\"\n", []string{"metrics.listen", "not part of this version"}},
-		"validation not silently on": {ok + "[discovery]\nrequire_validation = true\n", []string{"require_validation", "not part of this version"}},
+		"unknown key":                      {ok + "prot = 443\n", []string{"x.toml:3:1", `unknown key "server.prot"`, `did you mean "server.port"`}},
+		"unknown table":                    {ok + "[discover]\nallow = []\n", []string{"x.toml:3:", "discovery"}},
+		"right key in wrong table":         {ok + "[path]\nprefixes = []\n", []string{"x.toml:4:1", `did you mean "discovery.prefixes"`}},
+		"two unknown keys":                 {ok + "[log]\nlevl = \"info\"\nformt = \"text\"\n", []string{"x.toml:4:1", "x.toml:5:1", `"log.level"`, `"log.format"`}},
+		"syntax error":                     {"[[server]]\nname = \n", []string{"x.toml:2:"}},
+		"wrong type":                       {"[[server]]\nname = 5\n", []string{"x.toml:2:"}},
+		"no server":                        {"", []string{"no backup server"}},
+		"server without name":              {"[[server]]\nport = 443\n", []string{"server[1].name", "missing"}},
+		"server is IPv6":                   {"[[server]]\nname = \"2001:db8::1\"\n", []string{"IPv6 address"}},
+		"server name with space":           {"[[server]]\nname = \"a b\"\n", []string{"neither a host name"}},
+		"port too large":                   {ok + "port = 70000\n", []string{"server[1].port", "70000"}},
+		"ipv4 is a name":                   {ok + "ipv4 = [\"x\"]\n", []string{"server[1].ipv4[1]"}},
+		"ipv4 is loopback":                 {ok + "ipv4 = [\"127.0.0.1\"]\n", []string{"server[1].ipv4[1]"}},
+		"pin too short":                    {ok + "pin_sha256 = [\"abcd\"]\n", []string{"pin_sha256[1]", "64 digits"}},
+		"ca file missing":                  {ok + "ca_file = \"/nowhere.pem\"\n", []string{"ca_file", "/nowhere.pem"}},
+		"ca file without tls":              {ok + "tls = false\nca_file = \"/a\"\n", []string{"server[1].tls"}},
+		"prefix length 95":                 {ok + "[discovery]\nprefixes = [\"64:ff9b::/95\"]\n", []string{"discovery.prefixes[1]", "95"}},
+		"source unknown":                   {ok + "[discovery]\nsources = [\"dhcp\"]\n", []string{"discovery.sources[1]", "dhcp"}},
+		"interval too short":               {ok + "[probe]\ninterval = \"1s\"\n", []string{"probe.interval", "10s"}},
+		"scope unknown":                    {ok + "[path]\nscope = \"some\"\n", []string{"path.scope", "server, all"}},
+		"part of a later version":          {ok + "[metrics]\nlisten = \"127.0.0.1:9464\"\n", []string{"metrics.listen", "not part of this version"}},
+		"validation with nothing to trust": {ok + "[discovery]\nrequire_validation = true\n", []string{"require_validation", "give trusted_domains or nat64_names"}},
+		"a trusted domain that is none":    {ok + "[discovery]\ntrusted_domains = [\".\"]\n", []string{"discovery.trusted_domains"}},
+		"a name of a NAT64 that is none":   {ok + "[discovery]\nnat64_names = [\"a b\"]\n", []string{"discovery.nat64_names[1]"}},
+		"no such file of anchors":          {ok + "[discovery]\ntrust_anchor_file = \"anchors\"\n", []string{"discovery.trust_anchor_file"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -220,5 +223,29 @@ func TestNameServersOfAServer(t *testing.T) {
 				t.Errorf("read as %v", c.Servers[0].DNS)
 			}
 		})
+	}
+}
+
+func TestValidationIsConfigured(t *testing.T) {
+	files := func(name string) ([]byte, error) {
+		if name != "anchors" {
+			return noFiles(name)
+		}
+		return []byte("; anchors\ntrusted.test. IN DS 12345 13 2 " + strings.Repeat("ab", 32) + "\n"), nil
+	}
+	c, err := Parse("reach64.toml", []byte(`[[server]]
+name = "b.example"
+[discovery]
+require_validation = true
+trusted_domains = ["Trusted.test"]
+nat64_names = ["nat64.trusted.test"]
+trust_anchor_file = "anchors"
+`), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := c.Discovery
+	if !d.RequireValidation || fmt.Sprint(d.TrustedDomains) != "[trusted.test.]" || fmt.Sprint(d.NAT64Names) != "[nat64.trusted.test]" || len(d.Anchors) != 1 {
+		t.Errorf("%+v", d)
 	}
 }

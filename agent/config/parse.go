@@ -12,8 +12,10 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/reach64/reach64/resolver/dnssec"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/resolver/pref64"
+	"github.com/reach64/reach64/resolver/validate"
 )
 
 // raw mirrors the file. Pointers tell a key that is missing from one that is empty.
@@ -52,6 +54,9 @@ type rawDiscovery struct {
 	WKPNonGlobal      string    `toml:"wkp_nonglobal"`
 	Allow             []string  `toml:"allow"`
 	RequireValidation bool      `toml:"require_validation"`
+	TrustedDomains    []string  `toml:"trusted_domains"`
+	NAT64Names        []string  `toml:"nat64_names"`
+	TrustAnchorFile   string    `toml:"trust_anchor_file"`
 }
 
 type rawProbe struct {
@@ -131,7 +136,6 @@ func (v *validator) config(r raw) Config {
 	}
 	v.later("dns.listen", r.DNS.Listen != "", "the local DNS64 forwarder")
 	v.later("metrics.listen", r.Metrics.Listen != "", "the metrics listener")
-	v.later("discovery.require_validation", r.Discovery.RequireValidation, "validation of the prefix")
 	return c
 }
 
@@ -208,7 +212,40 @@ func (v *validator) discovery(r rawDiscovery) Discovery {
 		}
 		d.NonGlobal = n
 	}
+	v.validation(r, &d)
 	return d
+}
+
+// validation reads how prefixes are proven.
+func (v *validator) validation(r rawDiscovery, d *Discovery) {
+	var err error
+	if d.TrustedDomains, err = validate.ParseDomains(r.TrustedDomains); err != nil {
+		v.bad("discovery.trusted_domains", "%v", err)
+	}
+	for i, name := range r.NAT64Names {
+		if !isHostName(strings.TrimSuffix(name, ".")) {
+			v.bad(fmt.Sprintf("discovery.nat64_names[%d]", i+1), "%q is not a host name", name)
+			continue
+		}
+		d.NAT64Names = append(d.NAT64Names, name)
+	}
+	d.RequireValidation = r.RequireValidation
+	if d.RequireValidation && len(r.TrustedDomains)+len(r.NAT64Names) == 0 {
+		v.bad("discovery.require_validation", "is true, but nothing could be validated: give trusted_domains or nat64_names")
+	}
+	if r.TrustAnchorFile == "" {
+		return
+	}
+	text, err := v.read(r.TrustAnchorFile)
+	if err == nil {
+		d.Anchors, err = dnssec.ParseAnchors(string(text))
+	}
+	if err == nil && len(d.Anchors) == 0 {
+		err = fmt.Errorf("%s holds no DS or DNSKEY record", r.TrustAnchorFile)
+	}
+	if err != nil {
+		v.bad("discovery.trust_anchor_file", "%v", err)
+	}
 }
 
 func (v *validator) sources(words []string) []pref64.Source {

@@ -148,7 +148,7 @@ func (m *Machine) current(w World) World {
 	if w.Epoch == m.epoch {
 		return w
 	}
-	w.Searching, w.DNS64, w.Unclear = true, false, ""
+	w.Searching, w.DNS64, w.Unclear, w.Unproven = true, false, "", ""
 	w.Prefixes = slices.DeleteFunc(slices.Clone(w.Prefixes), func(c pref64.Candidate) bool {
 		return c.Source != pref64.Policy && c.Source != pref64.RA
 	})
@@ -186,6 +186,9 @@ func classify(f facts, w World) Class {
 	}
 	if beside {
 		return ClassDirectAccess
+	}
+	if w.Unproven != "" {
+		return ClassV6OnlyNAT64 // there is one, whoever it belongs to
 	}
 	if w.Searching || w.Unclear != "" {
 		return ClassUnknown // silence is no proof that there is none (spec R7050-6)

@@ -256,3 +256,18 @@ func TestMTU(t *testing.T) {
 		})
 	}
 }
+
+// A prefix that lacks the proof that is required gives no CLAT, and the reason
+// says which proof.
+func TestPrefixWithoutTheRequiredProof(t *testing.T) {
+	w := v6only()
+	w.Unproven = "2001:db8:64:ff9b::/96 from dns: not-signed"
+	out := New(Settings{}).Step(time.Unix(1000, 0), w.World)
+	if out.Class != ClassV6OnlyNAT64 || out.Intent.CLAT != (CLAT{}) || out.Path != PathNone || out.Reason != ReasonUnproven || out.Detail != w.Unproven {
+		t.Errorf("%+v", out)
+	}
+	w.prefix(prefixB, pref64.Policy) // what an administrator has configured needs none
+	if out := New(Settings{}).Step(time.Unix(1000, 0), w.World); out.Intent.CLAT.Prefix != prefixB {
+		t.Errorf("%+v", out)
+	}
+}

@@ -78,6 +78,8 @@ func noPrefix(f facts, w World, all bool) (Reason, string) {
 	switch {
 	case w.Searching:
 		return ReasonSearching, ""
+	case w.Unproven != "" && limited < 0:
+		return ReasonUnproven, w.Unproven
 	case w.Unclear != "":
 		return ReasonUnclear, w.Unclear
 	case limited < 0:

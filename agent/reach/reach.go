@@ -71,6 +71,7 @@ type World struct {
 	DNS64     bool               // the uplink's resolver synthesizes (RFC 7050 found a prefix)
 	Searching bool               // some prefix source has not answered yet
 	Unclear   string             // what a source said that could not be asked properly, "" none
+	Unproven  string             // the first prefix left out since a proof is required, and which is missing; "" none
 	Foreign   string             // evidence of somebody else's CLAT, "" none
 	Failed    Failure            // why the CLAT that was wanted could not be started
 	Servers   []Server

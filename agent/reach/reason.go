@@ -14,6 +14,7 @@ const (
 	ReasonSearching    Reason = "discovering-prefix"
 	ReasonUnclear      Reason = "sources-do-not-answer"
 	ReasonNoPrefix     Reason = "no-nat64-prefix"
+	ReasonUnproven     Reason = "prefix-not-validated"
 	ReasonNoServerIPv4 Reason = "server-ipv4-unknown"
 	ReasonNo64         Reason = "no-slash-64"
 	ReasonWaitIPv4     Reason = "waiting-for-dhcpv4"
@@ -41,6 +42,7 @@ var texts = map[Reason]text{
 	ReasonSearching:    {"This network has only IPv6; the NAT64 prefix is being looked for.", ""},
 	ReasonUnclear:      {"This network has only IPv6; whether it has a NAT64 is not known, since a source gives no answer.", "Look at the sources below. If the network's DNS server is silent, its operator has to mend it; reach64 keeps asking."},
 	ReasonNoPrefix:     {"This network has only IPv6, and no NAT64 was found.", "Ask the network's operator for NAT64 with PREF64 in router advertisements (RFC 8781) or DNS64, or set discovery.prefixes. reach64 keeps looking."},
+	ReasonUnproven:     {"A NAT64 prefix was found, but the proof that the configuration requires is missing.", "The detail says which: the NAT64 needs a name in a trusted domain whose AAAA record is signed with DNSSEC (RFC 7050 section 3.1). discovery.trusted_domains and nat64_names say what is trusted."},
 	ReasonNoServerIPv4: {"No IPv4 address of any configured server is known.", "Check the server's name, or give its addresses in ipv4 = [...]."},
 	ReasonNo64:         {"The uplink has no /64 from which an address for the CLAT can be taken.", "The network gives only single addresses (DHCPv6); the tun datapath needs SLAAC."},
 	ReasonWaitIPv4:     {"A NAT64 is there; waiting a moment whether DHCPv4 brings native IPv4.", ""},

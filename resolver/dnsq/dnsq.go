@@ -75,6 +75,12 @@ type Client struct {
 	Link   string // name of the link that Dialer is bound to, for error texts
 }
 
+// Flags are the bits of a question that concern DNSSEC.
+type Flags struct {
+	DO bool // DNSSEC records are wanted, RFC 3225; lost on a server without EDNS
+	CD bool // checking disabled, RFC 4035 section 3.2.2
+}
+
 // style is how a question is put. Servers that cannot bear the first style are
 // asked again in a plainer one.
 type style struct {
@@ -93,6 +99,11 @@ var (
 // R7050-1). It transmits up to three times within 7 s, and takes at most 5 s more
 // when the answer needs TCP. Errors are of type *Error.
 func (c *Client) Query(ctx context.Context, server netip.AddrPort, name string, qtype uint16) (*dns.Msg, error) {
+	return c.Ask(ctx, server, name, qtype, Flags{})
+}
+
+// Ask is Query with the bits for DNSSEC as flags say.
+func (c *Client) Ask(ctx context.Context, server netip.AddrPort, name string, qtype uint16, flags Flags) (*dns.Msg, error) {
 	fail := func(kind Kind, err error) error {
 		return &Error{Kind: kind, Server: server, Link: c.Link, Name: name, Type: qtype, Err: err}
 	}
@@ -101,7 +112,7 @@ func (c *Client) Query(ctx context.Context, server netip.AddrPort, name string, 
 	}
 	how := style{mixedCase: true, edns: true}
 	for {
-		m, err := c.udp(ctx, server, question(name, qtype, how), how)
+		m, err := c.udp(ctx, server, question(name, qtype, how, flags), how)
 		switch {
 		case err == nil:
 			return m, nil
@@ -115,15 +126,16 @@ func (c *Client) Query(ctx context.Context, server netip.AddrPort, name string, 
 	}
 }
 
-func question(name string, qtype uint16, how style) *dns.Msg {
+func question(name string, qtype uint16, how style, flags Flags) *dns.Msg {
 	q := new(dns.Msg)
 	q.SetQuestion(strings.ToLower(dns.Fqdn(name)), qtype)
 	if how.mixedCase {
 		q.Question[0].Name = randomCase(q.Question[0].Name)
 	}
 	if how.edns {
-		q.SetEdns0(udpSize, false)
+		q.SetEdns0(udpSize, flags.DO)
 	}
+	q.CheckingDisabled = flags.CD
 	return q
 }
 
@@ -276,4 +288,16 @@ func isTimeout(err error) bool {
 func isRefused(err error) bool {
 	var n syscall.Errno
 	return errors.As(err, &n) && (n == syscall.ECONNREFUSED || n == 10061 || n == 10054)
+}
+
+// Exchange asks server a question that the caller has made, such as one with
+// DNSSEC's flags, which has to have exactly one question and EDNS. It is
+// transmitted as Query does, and asked again by TCP when the answer is truncated.
+// Errors are of type *Error.
+func (c *Client) Exchange(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
+	m, err := c.udp(ctx, server, q, style{edns: true})
+	if err != nil {
+		return nil, &Error{Kind: kindOf(err), Server: server, Link: c.Link, Name: q.Question[0].Name, Type: q.Question[0].Qtype, Err: err}
+	}
+	return m, nil
 }

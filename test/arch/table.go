@@ -54,7 +54,7 @@ var Table = map[string]Entry{
 	"tunnel/capture":    {Kind: Pure},
 	"tunnel/siit":       {Kind: Pure, May: []string{"resolver/nat64", "tunnel/vnethdr"}},
 	"agent/reach":       {Kind: Pure, May: []string{"platform/netstate", "resolver/nat64", "resolver/pref64"}},
-	"agent/config":      {Kind: Pure, May: []string{"resolver/nat64", "resolver/pref64"}, Libs: []string{"github.com/pelletier/go-toml/v2"}},
+	"agent/config":      {Kind: Pure, May: []string{"resolver/dnssec", "resolver/nat64", "resolver/pref64", "resolver/validate"}, Libs: []string{"github.com/pelletier/go-toml/v2"}},
 	"agent/status":      {Kind: Pure},
 
 	// L1: edges of the operating system.

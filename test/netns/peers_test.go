@@ -101,6 +101,16 @@ auth-zone:
 func (l *lab) named(prefix string) {
 	l.t.Helper()
 	example, ipv4only := l.zones()
+	l.namedServes("dns64 "+prefix+" { clients { any; }; };", map[string]string{"example.test": example, "ipv4only.arpa": ipv4only})
+}
+
+// namedServes starts named with an option and zones: files by name.
+func (l *lab) namedServes(option string, zones map[string]string) {
+	l.t.Helper()
+	served := ""
+	for name, file := range zones {
+		served += "zone \"" + name + "\" { type primary; file \"" + file + "\"; };\n"
+	}
 	conf := l.write("named.conf", `options {
 	directory "`+l.tmp+`";
 	pid-file "`+l.file("named.pid")+`";
@@ -110,12 +120,10 @@ func (l *lab) named(prefix string) {
 	allow-query { any; };
 	recursion yes;
 	dnssec-validation no;
-	dns64 `+prefix+` { clients { any; }; };
+	`+option+`
 };
 controls { };
-zone "example.test" { type primary; file "`+example+`"; };
-zone "ipv4only.arpa" { type primary; file "`+ipv4only+`"; };
-`)
+`+served)
 	l.router.start("named", "named", "-g", "-n", "1", "-c", conf).waitFor("running")
 }
 
