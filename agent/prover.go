@@ -167,7 +167,7 @@ func (p *prover) exchanger(q question) dnssec.Exchanger {
 	client := dnsq.Client{Dialer: p.dial(q.link), Link: q.link}
 	return dnssec.ExchangeFunc(func(ctx context.Context, name string, qtype uint16) (m *dns.Msg, err error) {
 		for _, s := range q.servers {
-			if m, err = client.Exchange(ctx, netip.AddrPortFrom(s, 53), dnssec.Question(name, qtype)); err == nil {
+			if m, err = client.Ask(ctx, netip.AddrPortFrom(s, 53), name, qtype, dnsq.Flags{DO: true, CD: true}); err == nil {
 				return m, nil
 			}
 		}

@@ -289,15 +289,3 @@ func isRefused(err error) bool {
 	var n syscall.Errno
 	return errors.As(err, &n) && (n == syscall.ECONNREFUSED || n == 10061 || n == 10054)
 }
-
-// Exchange asks server a question that the caller has made, such as one with
-// DNSSEC's flags, which has to have exactly one question and EDNS. It is
-// transmitted as Query does, and asked again by TCP when the answer is truncated.
-// Errors are of type *Error.
-func (c *Client) Exchange(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	m, err := c.udp(ctx, server, q, style{edns: true})
-	if err != nil {
-		return nil, &Error{Kind: kindOf(err), Server: server, Link: c.Link, Name: q.Question[0].Name, Type: q.Question[0].Qtype, Err: err}
-	}
-	return m, nil
-}

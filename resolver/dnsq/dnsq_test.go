@@ -270,7 +270,7 @@ func TestRealServer(t *testing.T) {
 // FuzzFit: nothing that comes from the network panics, and what is accepted has
 // the question's id and name.
 func FuzzFit(f *testing.F) {
-	q := question(name, dns.TypeAAAA, style{edns: true})
+	q := question(name, dns.TypeAAAA, style{edns: true}, Flags{})
 	q.Id = 0x1234
 	f.Add(reply(q, nil))
 	f.Add(reply(q, func(m *dns.Msg) { m.Truncated = true }))
@@ -281,4 +281,17 @@ func FuzzFit(f *testing.F) {
 			t.Fatalf("accepted %v", m)
 		}
 	})
+}
+
+// The bits for DNSSEC are in the question, and nowhere without being asked for.
+func TestFlagsOfAQuestion(t *testing.T) {
+	for _, f := range []Flags{{}, {DO: true}, {CD: true}, {DO: true, CD: true}} {
+		q := question("a.example", dns.TypeAAAA, style{edns: true}, f)
+		if o := q.IsEdns0(); o == nil || o.Do() != f.DO || q.CheckingDisabled != f.CD || q.AuthenticatedData || !q.RecursionDesired {
+			t.Errorf("%+v: %v", f, q)
+		}
+	}
+	if q := question("a.example", dns.TypeAAAA, style{}, Flags{DO: true}); q.IsEdns0() != nil {
+		t.Errorf("EDNS for a server that does not know it: %v", q)
+	}
 }
