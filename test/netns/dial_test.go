@@ -66,6 +66,11 @@ func TestDialAndForwardWithoutPrivilege(t *testing.T) {
 			t.Errorf("resolve: %v, want %q in it", err, want)
 		}
 	}
+	// As an SSH ProxyCommand is used: a request in, the whole answer out.
+	pipe := append([]string{"-c", `printf 'GET / HTTP/1.0\r\n\r\n' | "$@"`, "sh", "setpriv"}, l.unprivileged("dial", documentation+":8080")...)
+	if out, err := l.client.try(20*time.Second, "sh", pipe...); err != nil || !strings.HasPrefix(out, "HTTP/1.") {
+		t.Errorf("dial as a pipe: %q, %v", out, err)
+	}
 	if out, err := l.client.try(20*time.Second, "setpriv", l.unprivileged("probe", documentation+":8443")...); err == nil || !strings.Contains(out, "tls-unknown-authority") {
 		t.Errorf("probe without the authority: %v\n%s", err, out)
 	}
