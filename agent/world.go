@@ -23,6 +23,9 @@ const maxLinks = 8
 func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) reach.World {
 	w := reach.World{Net: snap, Own: a.gone, Failed: a.failed, Epoch: r.Epoch}
 	if in := a.running; in != nil {
+		// A snapshot may still show the CLAT that this one has replaced.
+		snap = without(snap, a.gone)
+		w.Net = snap
 		w.Own = reach.Own{Device: in.dev.Index(), Addr6: in.addr6, Ready: in.ready}
 	}
 	for _, c := range r.Candidates {
@@ -47,6 +50,27 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 			Lost: name.err != nil && len(a.ipv4(s))+len(name.ipv6) == 0})
 	}
 	return w
+}
+
+// without is the network state as it is when what own names is gone.
+func without(s netstate.Snapshot, own reach.Own) netstate.Snapshot {
+	if own == (reach.Own{}) {
+		return s
+	}
+	out := netstate.Snapshot{Resolvers: s.Resolvers}
+	for _, l := range s.Links {
+		if l.Index == own.Device {
+			continue
+		}
+		l.Addrs = slices.DeleteFunc(slices.Clone(l.Addrs), func(a netstate.Addr) bool { return a.Prefix.Addr() == own.Addr6 })
+		out.Links = append(out.Links, l)
+	}
+	for _, r := range s.Routes {
+		if r.Link != own.Device {
+			out.Routes = append(out.Routes, r)
+		}
+	}
+	return out
 }
 
 // admit takes a candidate in, with the trust that its proof gives it. Where proofs

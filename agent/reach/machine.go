@@ -28,6 +28,7 @@ type Machine struct {
 	net      identity
 	since    time.Time // when this network was first seen
 	intent   CLAT
+	dead     deaths
 	credit   int // CLAT starts left before hold-down
 	creditAt time.Time
 }
@@ -48,15 +49,32 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	m.track(now, f, w.Own)
 	w = m.current(w)
 	out := Out{Class: classify(f, w), Uplink: f.uplink(), Usable: usableAddr(f.link6, w.Own.Addr6)}
+	silent := time.Time{}
+	if m.intent != (CLAT{}) {
+		silent = m.dead.follow(now, m.intent.Prefix, w.Own.Ready, throughCLAT(w))
+	}
 	clat, reason, detail, wake := m.want(now, f, w, out.Class)
 	if m.intent == (CLAT{}) && clat != (CLAT{}) {
 		m.credit--
 	}
 	m.intent = clat
 	out.Intent = Intent{Epoch: m.epoch, CLAT: clat}
-	out.Wake = wake
+	out.Wake = earliest(wake, silent, m.dead.next(now))
 	out.Path, out.Reason, out.Detail = route(out.Class, clat, reason, detail, w)
+	if out.Path == PathCLAT && out.Detail == "" {
+		out.Detail = m.dead.text(now, clat.Prefix)
+	}
 	return out
+}
+
+// earliest returns the first of the times that are set.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // facts is the network state, reduced.
@@ -117,7 +135,7 @@ func (m *Machine) track(now time.Time, f facts, own Own) {
 	id := identity{f.link6.Index, f.link4.Index, f.route6.Gateway, f.route4.Gateway, net6(f.link6, own.Addr6)}
 	if m.epoch == 0 || id != m.net {
 		m.epoch++
-		m.net, m.since = id, now
+		m.net, m.since, m.dead = id, now, deaths{}
 	}
 	for m.credit < burst && !now.Before(m.creditAt.Add(holdDown)) {
 		m.credit++
@@ -219,7 +237,7 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	case m.set.Off:
 		return c, ReasonOff, "", wake
 	}
-	cand, ok := usable(f, w, m.set.All, m.intent)
+	cand, ok := m.usable(now, f, w)
 	if !ok {
 		why, detail = noPrefix(f, w, m.set.All)
 		return c, why, detail, wake

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/pref64"
@@ -31,26 +32,50 @@ type choice struct {
 	link netstate.Link
 }
 
-// usable returns the prefix to use: the one in use as long as it is valid, since a change breaks every flow (spec CLAT-22), else the best. One
-// that a PCP server limits to some destinations must serve every server; of those
-// in one answer the closest match counts (spec 7225-4).
-func usable(f facts, w World, all bool, current CLAT) (choice, bool) {
-	var best choice
-	found, closest := false, 0
+// usable returns the prefix to use: the one in use as long as it is valid, since a
+// change breaks every flow (spec CLAT-22), else the best. One that a PCP server
+// limits to some destinations must serve every server; of those in one answer the
+// closest match counts (spec 7225-4). One through which no server answers gives
+// way to another, if there is one that was not given up too.
+func (m *Machine) usable(now time.Time, f facts, w World) (choice, bool) {
+	var best, current choice
+	found, inUse, closest := false, false, 0
 	for _, c := range w.Prefixes {
-		bits, ok := serves(c.IPv4, w.Servers, all)
+		bits, ok := serves(c.IPv4, w.Servers, m.set.All)
 		l, here := f.through(w, c)
 		if !ok || !here {
 			continue
 		}
-		if current.Prefix == c.Prefix && current.Uplink == l.Index {
-			return choice{c, l}, true
+		if !inUse && m.intent.Prefix == c.Prefix && m.intent.Uplink == l.Index {
+			current, inUse = choice{c, l}, true
+		}
+		if m.dead.dead(now, c.Prefix) {
+			continue
 		}
 		if !found || bits > closest && c.Source == best.Source && c.Server == best.Server && c.Link == best.Link {
 			best, found, closest = choice{c, l}, true, bits
 		}
 	}
-	return best, found
+	switch {
+	case inUse && (!found || !m.dead.dead(now, current.Prefix)):
+		return current, true
+	case found:
+		return best, true
+	}
+	return m.leastDead(f, w)
+}
+
+// leastDead is the best prefix when all were given up and none is in use.
+func (m *Machine) leastDead(f facts, w World) (choice, bool) {
+	for _, c := range w.Prefixes {
+		if _, ok := serves(c.IPv4, w.Servers, m.set.All); !ok {
+			continue
+		}
+		if l, here := f.through(w, c); here {
+			return choice{c, l}, true
+		}
+	}
+	return choice{}, false
 }
 
 // serves tells whether every address of the servers lies in s, and how closely

@@ -142,3 +142,21 @@ func TestICMPErrorsPassAStrictReversePathFilter(t *testing.T) {
 		t.Errorf("ping of a server that is gone: %v, want 'unreachable' from 192.0.0.8:\n%s", err, out)
 	}
 }
+
+// TestAnotherNAT64TakesOver: the best prefix leads nowhere, and then the one that
+// took its place dies. Each time the other one is used, and status says why.
+func TestAnotherNAT64TakesOver(t *testing.T) {
+	need(t, "tayga", "radvd", "unbound")
+	const dead = "2001:db8:dead::/96"
+	l := newLab(t, documentation)
+	taygaUnbound(l, ownPrefix)
+	l.online()
+	s := l.service(documentation, "\n[discovery]\nprefixes = [\""+dead+"\"]\n").start()
+	begin := time.Now()
+	st := s.up()
+	t.Logf("from the start to the first handshake, past a dead NAT64: %v", time.Since(begin).Round(10*time.Millisecond))
+	if deref(st.Prefix) != ownPrefix || !strings.Contains(st.text, "through "+dead+" no server answered") {
+		t.Errorf("prefix %s; want %s, and a word about the other:\n%s", deref(st.Prefix), ownPrefix, st.text)
+	}
+	l.works()
+}
