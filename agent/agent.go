@@ -61,6 +61,7 @@ type Agent struct {
 	shown   shown
 
 	published atomic.Pointer[published]
+	watchers  watchers
 }
 
 // published is what Status shows: the document of the last decision, and the

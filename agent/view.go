@@ -87,6 +87,7 @@ func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report
 	a.showServers(&s, out)
 	a.showSources(now, &s, snap, r)
 	a.published.Store(&published{doc: s, running: a.running})
+	a.watchers.notify()
 }
 
 func (a *Agent) showPrefix(s *status.Status, r discover.Report, out reach.Out) {

@@ -33,21 +33,26 @@ type Server struct {
 	svc     Service
 	version string
 	log     logrus.FieldLogger
+	// watchers holds a value for each connection that watches; ending is closed when
+	// they have to end.
+	watchers chan struct{}
+	ending   chan struct{}
 }
 
 // NewServer returns a server of svc. It starts nothing.
 func NewServer(log logrus.FieldLogger, version string, svc Service) *Server {
-	return &Server{svc: svc, version: version, log: log}
+	return &Server{svc: svc, version: version, log: log, watchers: make(chan struct{}, maxWatchers), ending: make(chan struct{})}
 }
 
 // peerKey is the context key of the connection's ipc.Peer.
 type peerKey struct{}
 
-// Run serves on l until ctx ends, and closes l. It owns the HTTP server's
+// Run serves on l until ctx ends, and closes l. It is called once. It owns the HTTP server's
 // goroutines and waits for them.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/watch", s.watch)
 	mux.HandleFunc("POST /v1/refresh", s.refresh)
 	srv := &http.Server{
 		Handler:           mux,
@@ -70,6 +75,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve control socket: %w", err)
 	case <-ctx.Done():
 	}
+	close(s.ending)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,44 +16,130 @@ import (
 	"github.com/reach64/reach64/platform/paths"
 )
 
+// statusFlags are the flags of the verb.
+type statusFlags struct {
+	json, watch bool
+	check       string
+	socket      string
+}
+
 func statusCommand() *cobra.Command {
-	var asJSON bool
-	var socket string
+	var f statusFlags
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the backup servers are reached, and why",
 		Long: "Show how the backup servers are reached, and why. The exit code tells the same:\n" +
 			"0 every server is reached, 10 some are not, 11 none is, 12 not known yet,\n" +
-			"13 stood down for another CLAT or switched off, 3 the service does not run.",
+			"13 stood down for another CLAT or switched off, 3 the service does not run.\n\n" +
+			"--watch shows it again at each change, with --json one document a line. --check prints\n" +
+			"nothing and gives an exit code: live (0: the service answers), ready (0: it knows what\n" +
+			"kind of network this is, 12: not yet), path (as above).",
 		RunE: func(c *cobra.Command, _ []string) error {
-			body, err := control.Get(c.Context(), socket, "/v1/status")
-			if err != nil {
-				return serviceError(err, socket)
+			switch {
+			case f.check != "" && (f.watch || f.json):
+				return &exit{status.ExitUsage, errors.New("--check goes with neither --watch nor --json")}
+			case f.check != "":
+				return checkStatus(c.Context(), f)
+			case f.watch:
+				return watchStatus(c.Context(), c.OutOrStdout(), f)
 			}
-			doc := struct {
-				Version string        `json:"version"`
-				Result  status.Status `json:"result"`
-			}{}
-			if err := json.Unmarshal(body, &doc); err != nil {
-				return fmt.Errorf("read status document: %w", err)
-			}
-			if asJSON {
-				_, err = c.OutOrStdout().Write(body)
-			} else {
-				err = doc.Result.Text(c.OutOrStdout(), time.Now(), doc.Version)
-			}
-			if err != nil {
-				return fmt.Errorf("write status: %w", err)
-			}
-			if code := doc.Result.Exit(); code != status.ExitOK {
-				return &exit{code: code}
-			}
-			return nil
+			return showStatus(c.Context(), c.OutOrStdout(), f)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the service's document unchanged")
-	c.Flags().StringVar(&socket, "socket", paths.Socket(), "control socket of the service")
+	fl := c.Flags()
+	fl.BoolVar(&f.json, "json", false, "print the service's document unchanged")
+	fl.BoolVar(&f.watch, "watch", false, "show it again at each change, until interrupted")
+	fl.StringVar(&f.check, "check", "", "print nothing, check live, ready or path")
+	fl.StringVar(&f.socket, "socket", paths.Socket(), "control socket of the service")
 	return c
+}
+
+// document is what the service says.
+type document struct {
+	Version string        `json:"version"`
+	Result  status.Status `json:"result"`
+}
+
+func readDocument(body []byte) (d document, err error) {
+	if err := json.Unmarshal(body, &d); err != nil {
+		return d, fmt.Errorf("read status document: %w", err)
+	}
+	return d, nil
+}
+
+func showStatus(ctx context.Context, out io.Writer, f statusFlags) error {
+	body, err := control.Get(ctx, f.socket, "/v1/status")
+	if err != nil {
+		return serviceError(err, f.socket)
+	}
+	doc, err := readDocument(body)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		_, err = out.Write(body)
+	} else {
+		err = doc.Result.Text(out, time.Now(), doc.Version)
+	}
+	if err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return exitWith(doc.Result.Exit())
+}
+
+func exitWith(code int) error {
+	if code != status.ExitOK {
+		return &exit{code: code}
+	}
+	return nil
+}
+
+// checkStatus answers a supervisor's or a script's question by the exit code.
+func checkStatus(ctx context.Context, f statusFlags) error {
+	if f.check != "live" && f.check != "ready" && f.check != "path" {
+		return &exit{status.ExitUsage, fmt.Errorf("--check %q is none of live, ready, path", f.check)}
+	}
+	body, err := control.Get(ctx, f.socket, "/v1/status")
+	if err != nil {
+		return serviceError(err, f.socket)
+	}
+	doc, err := readDocument(body)
+	switch {
+	case err != nil:
+		return err
+	case f.check == "live":
+		return nil
+	case f.check == "ready" && doc.Result.Class == "unknown":
+		return &exit{code: status.ExitInconclusive}
+	case f.check == "ready":
+		return nil
+	}
+	return exitWith(doc.Result.Exit())
+}
+
+// watchStatus shows each change until it is interrupted or the service ends.
+func watchStatus(ctx context.Context, out io.Writer, f statusFlags) error {
+	err := control.Watch(ctx, f.socket, func(body []byte) error {
+		if f.json {
+			_, err := fmt.Fprintf(out, "%s\n", body)
+			return err
+		}
+		doc, err := readDocument(body)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(out, "--- %s\n", time.Now().Format("15:04:05.000")); err != nil {
+			return err
+		}
+		return doc.Result.Text(out, time.Now(), doc.Version)
+	})
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &exit{code: status.ExitInterrupted}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &exit{status.ExitNotRunning, errors.New("the service has ended")}
+	}
+	return serviceErrorOrNil(err, f.socket)
 }
 
 // serviceError gives an error from the control socket its exit code.
