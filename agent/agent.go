@@ -44,6 +44,7 @@ type Agent struct {
 	find   *discover.Discoverer
 	names  *lookup
 	proofs *prover
+	dns64  *forwarder
 	probes *prober
 
 	broken  chan struct{} // capacity 1: the engine of the running CLAT ended
@@ -86,6 +87,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	a.find = discover.New(discover.Config{Static: conf.Discovery.Prefixes, Sources: conf.Discovery.Sources, Allow: conf.Discovery.Allow},
 		edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
+	a.dns64 = newForwarder(log, conf, edges.DialLink)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, t probe.Target) probe.Result {
 		ctx, cancel := context.WithTimeout(ctx, conf.Probe.Timeout)
@@ -125,7 +127,7 @@ func (a *Agent) now() time.Time { return time.Now() }
 
 // Run serves until ctx ends, then undoes every change and returns nil. It owns
 // the goroutines of the monitor, the discoverer, the lookups, the proofs,
-// the prober and the loop, and waits for all.
+// the local DNS64, the prober and the loop, and waits for all.
 func (a *Agent) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
@@ -133,6 +135,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"discover prefixes": a.find.Run,
 		"resolve servers":   a.names.run,
 		"validate prefixes": a.proofs.run,
+		"serve DNS64":       a.dns64.run,
 		"probe servers":     a.probes.run,
 		"decide":            a.loop,
 	} {
@@ -208,7 +211,8 @@ func (a *Agent) loop(ctx context.Context) error {
 func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duration {
 	now := a.now()
 	report := a.find.Report()
-	out := a.machine.Step(now, a.world(now, snap, report))
+	w := a.world(now, snap, report)
+	out := a.machine.Step(now, w)
 	if out.Intent.Epoch != a.epoch {
 		a.epoch = out.Intent.Epoch
 		a.probes.refresh()
@@ -220,6 +224,7 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	q := a.question(snap, report, out)
 	a.names.ask(q)
 	a.proofs.want(q, provable(report))
+	a.dns64.follow(q, w, out)
 	a.ensure(ctx, snap, out.Intent.CLAT, a.routes(out.Intent.CLAT))
 	a.probes.set(a.targets(out, snap))
 	// What was just set up or failed is part of what is shown, and may change

@@ -22,6 +22,7 @@ type Config struct {
 	Discovery Discovery
 	Probe     Probe
 	Log       Log
+	DNS       DNS
 	Control   Control
 }
 
@@ -92,6 +93,11 @@ type Discovery struct {
 type Probe struct {
 	Interval time.Duration // between probes of a reachable server, before jitter
 	Timeout  time.Duration // of one handshake
+}
+
+// DNS is the table [dns].
+type DNS struct {
+	Listen netip.AddrPort // of the local DNS64, a loopback address; not valid: none
 }
 
 // Log is the table [log].

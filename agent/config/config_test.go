@@ -49,7 +49,7 @@ func TestReferenceDefaultsAreTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b nat64.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b nat64.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
 		t.Errorf("the file's defaults differ from the program's (-program +file):\n%s", d)
 	}
 }
@@ -247,5 +247,18 @@ trust_anchor_file = "anchors"
 	d := c.Discovery
 	if !d.RequireValidation || fmt.Sprint(d.TrustedDomains) != "[trusted.test.]" || fmt.Sprint(d.NAT64Names) != "[nat64.trusted.test]" || len(d.Anchors) != 1 {
 		t.Errorf("%+v", d)
+	}
+}
+
+func TestLocalDNS64(t *testing.T) {
+	for text, want := range map[string]string{"": "invalid AddrPort", "127.0.0.1": "127.0.0.1:53", "127.0.0.1:5353": "127.0.0.1:5353", "::1": "[::1]:53", "[::1]:54": "[::1]:54",
+		"0.0.0.0": "", "192.0.2.1:53": "", "127.0.0.1:0": "", "localhost:53": ""} {
+		c, err := Parse("reach64.toml", []byte("[[server]]\nname = \"b.example\"\n[dns]\nlisten = \""+text+"\"\n"), noFiles)
+		if (err == nil) != (want != "") || err != nil && !strings.Contains(err.Error(), "dns.listen") {
+			t.Errorf("%q: error %v", text, err)
+		}
+		if err == nil && c.DNS.Listen.String() != want {
+			t.Errorf("%q: read as %v", text, c.DNS.Listen)
+		}
 	}
 }

@@ -127,6 +127,7 @@ func (v *validator) config(r raw) Config {
 			File:   r.Log.File,
 		},
 		Control: Control{Socket: r.Control.Socket},
+		DNS:     DNS{Listen: v.loopback("dns.listen", r.DNS.Listen, 53)},
 	}
 	if len(r.Server) == 0 {
 		v.bad("server", "no backup server is configured: add a [[server]] table with name and port")
@@ -134,7 +135,6 @@ func (v *validator) config(r raw) Config {
 	for i, s := range r.Server {
 		c.Servers = append(c.Servers, v.server(fmt.Sprintf("server[%d]", i+1), s))
 	}
-	v.later("dns.listen", r.DNS.Listen != "", "the local DNS64 forwarder")
 	v.later("metrics.listen", r.Metrics.Listen != "", "the metrics listener")
 	return c
 }
@@ -169,6 +169,27 @@ func (v *validator) duration(key, value string, def, low, high time.Duration) ti
 		return def
 	}
 	return d
+}
+
+// loopback reads a loopback address, with a port or without; "" is none.
+func (v *validator) loopback(key, text string, port uint16) netip.AddrPort {
+	if text == "" {
+		return netip.AddrPort{}
+	}
+	ap, err := netip.ParseAddrPort(text)
+	if err != nil {
+		a, aerr := netip.ParseAddr(text)
+		if aerr != nil {
+			v.bad(key, "%q is not an address such as 127.0.0.1 or [::1]:%d", text, port)
+			return netip.AddrPort{}
+		}
+		ap = netip.AddrPortFrom(a, port)
+	}
+	if !ap.Addr().IsLoopback() || ap.Port() == 0 {
+		v.bad(key, "%q is not on the loopback interface: other machines could use it", text)
+		return netip.AddrPort{}
+	}
+	return ap
 }
 
 // hopAddrs reads path.hop_addresses: IPv4 addresses that nobody else has.
