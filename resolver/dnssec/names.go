@@ -54,6 +54,13 @@ func signedLabels(name string) int {
 	return n
 }
 
+// wildcardOf returns the wildcard from which name was expanded when its signature is
+// over labels labels, RFC 4034 section 3.1.3.
+func wildcardOf(name string, labels int) string {
+	all := dns.SplitDomainName(name)
+	return dns.Fqdn("*." + strings.Join(all[len(all)-labels:], "."))
+}
+
 // wireLabels returns the labels as they are on the wire, the last one first.
 func wireLabels(name string) [][]byte {
 	buf := make([]byte, 256)
