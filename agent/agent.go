@@ -53,7 +53,8 @@ type Agent struct {
 	// The loop alone uses these.
 	machine *reach.Machine
 	epoch   uint64
-	usable  bool // the uplink had a usable IPv6 address at the last decision
+	usable  bool       // the uplink had a usable IPv6 address at the last decision
+	wanted  reach.CLAT // of the last decision
 	running *instance
 	gone    reach.Own // of the last instance: a snapshot may still show what was its
 	failed  reach.Failure
@@ -218,6 +219,10 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 		a.probes.refresh()
 	} else if out.Usable && !a.usable {
 		a.find.Refresh() // what was asked before had no address to ask from
+	}
+	if out.Intent.CLAT != a.wanted {
+		a.wanted = out.Intent.CLAT
+		a.probes.refresh() // what was reached before says nothing of now
 	}
 	a.usable = out.Usable
 	a.find.SetLinks(out.Intent.Epoch, a.links(snap, out.Uplink))

@@ -23,6 +23,9 @@ func (f facts) through(w World, c pref64.Candidate) (netstate.Link, bool) {
 			return l, c.Link == 0 || c.Link == l.Index || c.Source == pref64.Server
 		}
 	}
+	if (c.Source == pref64.OS || c.Source == pref64.Server) && unique.Contains(c.Prefix.Netip().Addr()) {
+		return f.link6, false // an organization's own addresses lead nowhere by a default route (spec MSDA-13)
+	}
 	return f.link6, f.has6() && (c.Link == 0 || c.Link == f.link6.Index)
 }
 

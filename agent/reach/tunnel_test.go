@@ -37,7 +37,9 @@ func TestPrefixBehindATunnel(t *testing.T) { // DA-1, DA-2, MSDA-13
 		"by the system, on the tunnel":         {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, da0), ClassDirectAccess, da0, 1400},
 		"by configuration":                     {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Policy, 0), ClassDirectAccess, da0, 1400},
 		"the tunnel gives one address":         {v6only().tunnel("fd12:3456:789a:1000::2/128").found(corporate, pref64.OS, da0), ClassDirectAccess, 0, 0},
-		"no route to it but the default":       {v6only().found(corporate, pref64.Server, eth0), ClassV6OnlyNAT64, eth0, 1500},
+		"no route to it but the default":       {v6only().found(corporate, pref64.Server, eth0), ClassV6OnlyNoNAT64, 0, 0},
+		"the same with global addresses":       {v6only().found(prefixA, pref64.Server, eth0), ClassV6OnlyNAT64, eth0, 1500},
+		"the same by DNS: the network's own":   {v6only().found(corporate, pref64.DNS, eth0), ClassV6OnlyNAT64, eth0, 1500},
 		"a router's word counts on its link":   {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.RA, eth0), ClassV6OnlyNAT64, eth0, 1500},
 		"a router's word on another link":      {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.RA, da0), ClassV6OnlyNoNAT64, 0, 0},
 		"the network's own NAT64 comes first":  {v6only().tunnel("fd12:3456:789a:1000::2/64").found(prefixA, pref64.RA, eth0).found(corporate, pref64.Server, eth0), ClassV6OnlyNAT64, eth0, 1500},
@@ -46,7 +48,7 @@ func TestPrefixBehindATunnel(t *testing.T) { // DA-1, DA-2, MSDA-13
 			w := v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Server, eth0)
 			w.Net.Links[1].Up = false
 			return w
-		}(), ClassV6OnlyNAT64, eth0, 1500},
+		}(), ClassV6OnlyNoNAT64, 0, 0},
 		"native IPv4 makes all of this needless": {v6only().native4().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Server, eth0), ClassDualStack, 0, 0},
 	}
 	for name, tt := range tests {
