@@ -97,3 +97,117 @@ func TestOnlyLoopbackIsServed(t *testing.T) {
 		}
 	}
 }
+
+// gate is an upstream that answers when it is opened, and counts who waits.
+type gate struct {
+	waiting chan struct{}
+	open    chan struct{}
+}
+
+func (g gate) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
+	g.waiting <- struct{}{}
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return zone{"A a.example.": {v4}}.Exchange(ctx, q)
+}
+
+// TestTooManyAtOnce: what is more than Queries is dropped over UDP and counted, and
+// those under way are answered.
+func TestTooManyAtOnce(t *testing.T) {
+	udp, tcp, err := Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	g := gate{make(chan struct{}, 100), make(chan struct{})}
+	e := &Engine{Upstream: g}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- (&Server{Engine: e, Log: log, Queries: 2}).Run(ctx, udp, tcp) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := net.Dial("udp", udp.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for id := range uint16(5) {
+		q := query("a.example", "A")
+		q.Id = id
+		b, _ := q.Pack()
+		if _, err := c.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if id < 2 {
+			<-g.waiting
+		}
+	}
+	for end := time.Now().Add(5 * time.Second); e.Stats().Dropped < 3; {
+		if time.Now().After(end) {
+			t.Fatalf("%+v, want 3 dropped", e.Stats())
+		}
+		<-time.After(time.Millisecond)
+	}
+	close(g.open)
+	seen := map[uint16]bool{}
+	for range 2 {
+		m, buf := new(dns.Msg), make([]byte, 512)
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Unpack(buf[:n]); err != nil || len(m.Answer) != 1 {
+			t.Errorf("%v, %v", m, err)
+		}
+		seen[m.Id] = true
+	}
+	if !seen[0] || !seen[1] || len(g.waiting) != 0 {
+		t.Errorf("answered %v, want 0 and 1; %d more reached upstream", seen, len(g.waiting))
+	}
+}
+
+// TestEndsWhileAsked: Run returns though upstream and clients are silent.
+func TestEndsWhileAsked(t *testing.T) {
+	udp, tcp, err := Listen(t.Context(), netip.MustParseAddrPort("[::1]:0"))
+	if err != nil {
+		t.Skip("no IPv6 loopback here: ", err)
+	}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	g := gate{make(chan struct{}, 100), make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- (&Server{Engine: &Engine{Upstream: g}, Log: log}).Run(ctx, udp, tcp) }()
+	b, _ := query("a.example", "A").Pack()
+	var conns []net.Conn
+	for _, network := range []string{"udp", "tcp", "tcp"} {
+		c, err := net.Dial(network, udp.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	_, _ = conns[0].Write(b)
+	_ = (&dns.Conn{Conn: conns[1]}).WriteMsg(query("a.example", "A"))
+	<-g.waiting
+	<-g.waiting
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("still running")
+	}
+}
