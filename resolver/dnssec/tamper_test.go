@@ -133,6 +133,15 @@ func TestForgeries(t *testing.T) {
 				}
 			}
 		}), NoDenial},
+		{"child's type denied by the delegation", "child.parent.test.", dns.TypeAAAA, change("child.parent.test.", dns.TypeAAAA, func(m *dns.Msg) {
+			m.Answer, m.Ns = nil, slices.DeleteFunc(slices.Clone(w.zone["parent.test."].Records()), func(rr dns.RR) bool {
+				return rr.Header().Name != "child.parent.test."
+			})
+		}), NoDenial},
+		{"wildcard hidden", wild, dns.TypeTXT, change(wild, dns.TypeTXT, func(m *dns.Msg) { m.Answer, m.Rcode = nil, dns.RcodeNameError }), NoDenial},
+		{"wildcard hidden, NSEC3", "x.wild.nsec3.test.", dns.TypeTXT, change("x.wild.nsec3.test.", dns.TypeTXT, func(m *dns.Msg) {
+			m.Answer, m.Rcode = nil, dns.RcodeNameError
+		}), NoDenial},
 		{"denial damaged", "missing.nsec.test.", dns.TypeAAAA, change("missing.nsec.test.", dns.TypeAAAA, func(m *dns.Msg) {
 			for _, rr := range m.Ns {
 				if n, ok := rr.(*dns.NSEC); ok {
