@@ -34,6 +34,12 @@ func TestTraceroute(t *testing.T) {
 	l.service(documentation, "").start().up()
 	for _, how := range [][]string{{"-U"}, {"-I"}, {"-T", "-p", "8443"}} {
 		list, out := l.hops(append(how, "-e")...)
+		// About one run in eight, traceroute -T passes over every SYN+ACK of the
+		// server, though the capture has them in time and the kernel answers each.
+		for again := 0; again < 3 && how[0] == "-T" && slices.Contains(list, "*"); again++ {
+			t.Logf("again after traceroute %v:\n%s", how, out)
+			list, out = l.hops(append(how, "-e")...)
+		}
 		t.Logf("traceroute %v:\n%s", how, out)
 		if len(list) < 5 || slices.Contains(list, "*") || list[len(list)-1] != documentation || list[0] != "192.0.0.8" {
 			t.Errorf("traceroute %v: %v", how, list)
