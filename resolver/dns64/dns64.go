@@ -13,7 +13,6 @@ package dns64
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 	"github.com/reach64/reach64/resolver/nat64"
@@ -36,12 +35,9 @@ type Policy struct {
 	Exclude []netip.Prefix
 }
 
-// mapped is ::ffff:0:0/96, RFC 6147 section 5.1.4.
-var mapped = netip.MustParsePrefix("::ffff:0:0/96")
-
 func (p Policy) excluded(a netip.Addr) bool {
 	// netip takes IPv4-mapped addresses for IPv4, so Contains would not see them.
-	return a.Is4In6() || slices.ContainsFunc(p.Exclude, func(e netip.Prefix) bool { return e.Contains(a) || e == mapped && a.Is4In6() })
+	return a.Is4In6() || slices.ContainsFunc(p.Exclude, func(e netip.Prefix) bool { return e.Contains(a) })
 }
 
 // noSOA is the TTL of synthesized records, in seconds, when the answer without AAAA
@@ -83,41 +79,35 @@ func Synthesize(query, aaaa, a *dns.Msg, prefixes []Prefix, policy Policy) *dns.
 	case a.Rcode != dns.RcodeSuccess: // the error is the basis, section 5.1.6
 		return reply(query, a)
 	}
-	chain, synthesized := synthetic(query, aaaa, a, prefixes, policy)
-	if len(synthesized) == 0 {
+	aliases, synthesized, err := synthetic(query, aaaa, a, prefixes, policy)
+	switch {
+	case err != nil:
+		return failure(query, dns.RcodeServerFailure)
+	case len(synthesized) == 0:
 		return without(query, aaaa, policy)
 	}
 	m := reply(query, a) // authority and additional of the last question, section 5.3.2 and 5.4
-	m.Authoritative, m.AuthenticatedData = false, false
-	m.Answer = append(chain, synthesized...)
+	m.Authoritative = false
+	m.Answer = append(aliases, synthesized...)
 	return m
 }
 
 // synthetic returns the aliases of the answer for A, and the records at their end.
-func synthetic(query, aaaa, a *dns.Msg, prefixes []Prefix, policy Policy) (chain, synthesized []dns.RR) {
+func synthetic(query, aaaa, a *dns.Msg, prefixes []Prefix, policy Policy) (aliases, synthesized []dns.RR, err error) {
 	asked := query.Question[0].Name
 	limit := negativeTTL(aaaa)
-	end := follow(a.Answer, asked)
-	var from []*dns.A
-	for _, rr := range a.Answer {
-		switch rr := rr.(type) {
-		case *dns.CNAME, *dns.DNAME:
-			chain = append(chain, spelled(rr, asked))
-		case *dns.RRSIG:
-			if rr.TypeCovered == dns.TypeCNAME || rr.TypeCovered == dns.TypeDNAME {
-				chain = append(chain, spelled(rr, asked))
-			}
-		case *dns.A:
-			if strings.EqualFold(rr.Hdr.Name, end) {
-				from = append(from, rr)
-			}
-		}
+	way, err := follow(a.Answer, asked)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, rr := range way.records {
+		aliases = append(aliases, spelled(rr, asked))
 	}
 	seen := map[netip.Addr]bool{}
 	for i := range prefixes {
-		for _, rr := range from {
+		for _, rr := range a.Answer {
 			v4, ok := address(rr)
-			if !ok || !serves(prefixes, i, v4) || !policy.NonGlobal.Allows(prefixes[i].Prefix, v4) {
+			if !ok || rr.Header().Rrtype != dns.TypeA || !at(rr, way.end) || !serves(prefixes, i, v4) || !policy.NonGlobal.Allows(prefixes[i].Prefix, v4) {
 				continue
 			}
 			v6 := prefixes[i].Embed(v4)
@@ -125,11 +115,11 @@ func synthetic(query, aaaa, a *dns.Msg, prefixes []Prefix, policy Policy) (chain
 				continue
 			}
 			seen[v6] = true
-			synthesized = append(synthesized, spelled(&dns.AAAA{Hdr: dns.RR_Header{Name: rr.Hdr.Name, Rrtype: dns.TypeAAAA, Class: dns.ClassINET,
-				Ttl: min(rr.Hdr.Ttl, limit)}, AAAA: v6.AsSlice()}, asked))
+			h := dns.RR_Header{Name: rr.Header().Name, Rrtype: dns.TypeAAAA, Class: dns.ClassINET, Ttl: min(rr.Header().Ttl, limit)}
+			synthesized = append(synthesized, spelled(&dns.AAAA{Hdr: h, AAAA: v6.AsSlice()}, asked))
 		}
 	}
-	return chain, synthesized
+	return aliases, synthesized, nil
 }
 
 // serves tells whether prefix i is to be used for v4: no other one is for a more
@@ -153,23 +143,6 @@ func negativeTTL(aaaa *dns.Msg) uint32 {
 		}
 	}
 	return noSOA
-}
-
-// follow returns the name at the end of the aliases that begin at name.
-func follow(answer []dns.RR, name string) string {
-	for range answer { // each alias leads on once
-		before := name
-		for _, rr := range answer {
-			if c, ok := rr.(*dns.CNAME); ok && strings.EqualFold(c.Hdr.Name, name) {
-				name = c.Target
-				break
-			}
-		}
-		if name == before {
-			break
-		}
-	}
-	return name
 }
 
 // address returns the address of an A or AAAA record.

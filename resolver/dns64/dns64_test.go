@@ -2,10 +2,8 @@ package dns64
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,14 +68,13 @@ func show(m *dns.Msg) (out []string) {
 	if m.Rcode != dns.RcodeSuccess {
 		out = append(out, "! "+dns.RcodeToString[m.Rcode])
 	}
-	for prefix, list := range map[string][]dns.RR{"": m.Answer, ".. ": m.Ns, "+ ": m.Extra} {
+	for i, list := range [][]dns.RR{m.Answer, m.Ns, m.Extra} {
 		for _, rr := range list {
 			if rr.Header().Rrtype != dns.TypeOPT {
-				out = append(out, prefix+strings.Join(strings.Fields(rr.String()), " "))
+				out = append(out, []string{"", ".. ", "+ "}[i]+strings.Join(strings.Fields(rr.String()), " "))
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b string) int { return strings.Compare(a[:1], b[:1]) })
 	return out
 }
 
@@ -116,18 +113,33 @@ func TestAnswers(t *testing.T) {
 		"6147-6 a DNAME": {name: "x.a.example", zone: zone{"A x.a.example.": {"a.example. 9 IN DNAME b.example.", "x.a.example. 9 IN CNAME x.b.example.", "x.b.example. 99 IN A 198.51.100.10"}},
 			want: []string{"a.example. 9 IN DNAME b.example.", "x.a.example. 9 IN CNAME x.b.example.", "x.b.example. 99 IN AAAA 2001:db8:64::c633:640a"}},
 		"6147-10 sections of the last question": {zone: zone{"A a.example.": {v4, ".. a.example. 60 IN NS ns.a.example.", "+ ns.a.example. 60 IN A 192.0.2.53"}},
-			want: []string{"+ ns.a.example. 60 IN A 192.0.2.53", ".. a.example. 60 IN NS ns.a.example.", fmt.Sprintf(made, 600)}},
-		"6147-10 A is not changed":                             {qtype: "A", zone: zone{"A a.example.": {v4}}, want: []string{v4}},
-		"6147-10 MX is not changed":                            {qtype: "MX", zone: zone{"MX a.example.": {"a.example. 60 IN MX 10 mx.example."}}, want: []string{"a.example. 60 IN MX 10 mx.example."}},
-		"6147-11 CD: the truth":                                {zone: zone{"A a.example.": {v4}}, change: func(q *dns.Msg) { q.CheckingDisabled = true }},
-		"7050-4 all prefixes, in order":                        {zone: zone{"A a.example.": {v4}}, prefixes: []Prefix{own[0], {Prefix: nat64.MustParse("2001:db8:65::/96")}}, want: []string{fmt.Sprintf(made, 600), "a.example. 600 IN AAAA 2001:db8:65::c633:640a"}},
-		"7225-4 a prefix for some ranges":                      {zone: zone{"A a.example.": {v4}}, prefixes: []Prefix{own[0], {Prefix: nat64.MustParse("2001:db8:65::/96"), IPv4: pref64.ScopeOf([]netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")})}}, want: []string{"a.example. 600 IN AAAA 2001:db8:65::c633:640a"}},
+			want: []string{fmt.Sprintf(made, 600), ".. a.example. 60 IN NS ns.a.example.", "+ ns.a.example. 60 IN A 192.0.2.53"}},
+		"6147-10 A is not changed":           {qtype: "A", zone: zone{"A a.example.": {v4}}, want: []string{v4}},
+		"6147-10 MX is not changed":          {qtype: "MX", zone: zone{"MX a.example.": {"a.example. 60 IN MX 10 mx.example."}}, want: []string{"a.example. 60 IN MX 10 mx.example."}},
+		"6147-11 CD: the truth":              {zone: zone{"A a.example.": {v4}}, change: func(q *dns.Msg) { q.CheckingDisabled = true }},
+		"7050-4 all prefixes, in order":      {zone: zone{"A a.example.": {v4}}, prefixes: []Prefix{own[0], {Prefix: nat64.MustParse("2001:db8:65::/96")}}, want: []string{fmt.Sprintf(made, 600), "a.example. 600 IN AAAA 2001:db8:65::c633:640a"}},
+		"7225-4 a prefix for some ranges":    {zone: zone{"A a.example.": {v4}}, prefixes: []Prefix{own[0], {Prefix: nat64.MustParse("2001:db8:65::/96"), IPv4: pref64.ScopeOf([]netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")})}}, want: []string{"a.example. 600 IN AAAA 2001:db8:65::c633:640a"}},
+		"6052 a /64 leaves the u octet free": {zone: zone{"A a.example.": {v4}}, prefixes: []Prefix{{Prefix: nat64.MustParse("2001:db8:64:1::/64")}}, want: []string{"a.example. 600 IN AAAA 2001:db8:64:1:c6:3364:a00:0"}},
+		"6147-6 a real AAAA behind an alias that upstream did not follow": {zone: zone{"AAAA a.example.": {"a.example. 9 IN CNAME b.example."}, "AAAA b.example.": {"b.example. 9 IN AAAA 2001:db8:5::1"}, "A b.example.": {"b.example. 9 IN A 198.51.100.10"}},
+			want: []string{"a.example. 9 IN CNAME b.example.", "b.example. 9 IN AAAA 2001:db8:5::1"}},
+		"6147-4 an alias to a name that is not there": {zone: zone{"AAAA a.example.": {"a.example. 9 IN CNAME b.example."}, "AAAA b.example.": {"! NXDOMAIN"}, "A a.example.": {v4}},
+			want: []string{"! NXDOMAIN", "a.example. 9 IN CNAME b.example."}},
+		"6147-10 HTTPS is not changed":                         {qtype: "HTTPS", zone: zone{"HTTPS a.example.": {`a.example. 60 IN HTTPS 1 . ipv4hint="198.51.100.10"`}}, want: []string{`a.example. 60 IN HTTPS 1 . ipv4hint="198.51.100.10"`}},
+		"6147-10 ANY is not synthesized":                       {qtype: "ANY", zone: zone{"ANY a.example.": {v4}}, want: []string{v4}},
+		"8880-3 its addresses":                                 {name: "ipv4only.arpa", qtype: "A", want: []string{"ipv4only.arpa. 600 IN A 192.0.0.170", "ipv4only.arpa. 600 IN A 192.0.0.171"}},
+		"8880-3 its DS goes upstream":                          {name: "ipv4only.arpa", qtype: "DS", zone: zone{"DS ipv4only.arpa.": {".. arpa. 60 IN NS a.example."}}, want: []string{".. arpa. 60 IN NS a.example."}},
+		"8880-3 in capitals":                                   {name: "IPv4Only.ARPA", qtype: "AAAA", want: []string{"IPv4Only.ARPA. 600 IN AAAA 2001:db8:64::c000:aa", "IPv4Only.ARPA. 600 IN AAAA 2001:db8:64::c000:ab"}},
+		"8880-4 without a prefix it is a name like others":     {name: "ipv4only.arpa", prefixes: []Prefix{}, zone: zone{"AAAA ipv4only.arpa.": {"ipv4only.arpa. 60 IN AAAA 2001:db8:7::c000:aa"}}, want: []string{"ipv4only.arpa. 60 IN AAAA 2001:db8:7::c000:aa"}},
+		"8880-5 the reverse of its address goes upstream":      {name: "170.0.0.192.in-addr.arpa", qtype: "PTR", zone: zone{"PTR 170.0.0.192.in-addr.arpa.": {"! NXDOMAIN"}}, want: []string{"! NXDOMAIN"}},
+		"6147-9 PTR with a suffix is no synthesized address":   {qtype: "PTR", name: reverse("2001:db8:64:1:c6:3364:a00:1"), prefixes: []Prefix{{Prefix: nat64.MustParse("2001:db8:64:1::/64")}}, zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN PTR a.example."}}},
+		"6147-9 PTR that is an alias is resolved as it is":     {qtype: "PTR", name: reverse("2001:db8:64::c633:640a"), zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN CNAME 10.0-24.100.51.198.in-addr.arpa.", "10.0-24.100.51.198.in-addr.arpa. 60 IN PTR a.example."}}},
+		"R7050-24 PTR of the NAT64's own name goes upstream":   {qtype: "PTR", name: reverse("2001:db8:64::c000:aa"), zone: zone{"PTR " + reverse("2001:db8:64::c000:aa"): {reverse("2001:db8:64::c000:aa") + " 60 IN PTR nat64.example."}}, want: []string{reverse("2001:db8:64::c000:aa") + " 60 IN PTR nat64.example."}},
 		"no prefix: nothing is made":                           {zone: zone{"A a.example.": {v4}, "AAAA a.example.": {".. " + soa}}, prefixes: []Prefix{}, want: []string{".. " + soa}},
 		"DNS64-6 loopback is never synthesized":                {zone: zone{"A a.example.": {"a.example. 60 IN A 127.0.0.1"}}},
 		"6052-6 a private address under the well-known prefix": {zone: zone{"A a.example.": {"a.example. 60 IN A 10.0.0.1"}}, prefixes: []Prefix{{Prefix: nat64.WellKnown()}}, policy: Policy{NonGlobal: nat64.NonGlobalNever}},
 		"the same when it is allowed":                          {zone: zone{"A a.example.": {"a.example. 60 IN A 10.0.0.1"}}, prefixes: []Prefix{{Prefix: nat64.WellKnown()}}, want: []string{"a.example. 60 IN AAAA 64:ff9b::a00:1"}},
 		"6147-9 PTR": {qtype: "PTR", name: reverse("2001:db8:64::c633:640a"), zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN PTR a.example."}},
-			want: []string{"10.100.51.198.in-addr.arpa. 60 IN PTR a.example.", reverse("2001:db8:64::c633:640a") + " 60 IN CNAME 10.100.51.198.in-addr.arpa."}},
+			want: []string{reverse("2001:db8:64::c633:640a") + " 60 IN CNAME 10.100.51.198.in-addr.arpa.", "10.100.51.198.in-addr.arpa. 60 IN PTR a.example."}},
 		"6147-9 PTR without data is resolved as it is": {qtype: "PTR", name: reverse("2001:db8:64::c633:640a"), zone: zone{"PTR " + reverse("2001:db8:64::c633:640a"): {"! NXDOMAIN"}}, want: []string{"! NXDOMAIN"}},
 		"6147-9 PTR outside the prefix":                {qtype: "PTR", name: reverse("2001:db8:5::1"), zone: zone{"PTR " + reverse("2001:db8:5::1"): {reverse("2001:db8:5::1") + " 60 IN PTR b.example."}}, want: []string{reverse("2001:db8:5::1") + " 60 IN PTR b.example."}},
 		"8880-3 the well-known name":                   {name: "ipv4only.arpa", want: []string{"ipv4only.arpa. 600 IN AAAA 2001:db8:64::c000:aa", "ipv4only.arpa. 600 IN AAAA 2001:db8:64::c000:ab"}},
@@ -140,7 +152,7 @@ func TestAnswers(t *testing.T) {
 		"an update":                                    {change: func(q *dns.Msg) { q.Opcode = dns.OpcodeUpdate }, want: []string{"! NOTIMP"}},
 		"two questions":                                {change: func(q *dns.Msg) { q.Question = append(q.Question, q.Question[0]) }, want: []string{"! FORMERR"}},
 		"aliases in a circle": {zone: zone{"A a.example.": {"a.example. 1 IN CNAME b.example.", "b.example. 1 IN CNAME a.example."}},
-			want: nil},
+			want: []string{"! SERVFAIL"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -209,62 +221,4 @@ func TestEDNSAndSpelling(t *testing.T) {
 	if m := e.Answer(t.Context(), q); m.IsEdns0() == nil || !m.IsEdns0().Do() || m.IsEdns0().UDPSize() != udpSize || m.AuthenticatedData {
 		t.Errorf("%v", m)
 	}
-}
-
-// FuzzAnswer lets both the client and upstream send anything.
-func FuzzAnswer(f *testing.F) {
-	pack := func(m *dns.Msg) []byte {
-		b, err := m.Pack()
-		if err != nil {
-			f.Fatal(err)
-		}
-		return b
-	}
-	six, four := query("a.example", "AAAA"), query("a.example", "A")
-	four.Response, four.Answer = true, []dns.RR{record(v4), record("a.example. 9 IN CNAME a.example.")}
-	f.Add(pack(six), pack(six), pack(four))
-	f.Add(pack(query(reverse("2001:db8:64::c633:640a"), "PTR")), pack(six), pack(four))
-	f.Add(pack(query("ipv4only.arpa", "AAAA")), []byte{}, []byte{1})
-	f.Fuzz(func(t *testing.T, client, aaaa, a []byte) {
-		q := new(dns.Msg)
-		if q.Unpack(client) != nil {
-			return
-		}
-		e := &Engine{Upstream: raw{aaaa, a}}
-		e.SetPrefixes(own)
-		m := e.Answer(t.Context(), q)
-		if m == nil {
-			if !q.Response {
-				t.Fatal("a query without a response")
-			}
-			return
-		}
-		if m.Id != q.Id || !m.Response {
-			t.Fatalf("response %v", m)
-		}
-		for _, rr := range m.Answer {
-			if six, ok := rr.(*dns.AAAA); ok && six.AAAA.To4() != nil && !q.CheckingDisabled && len(q.Question) == 1 && q.Question[0].Qtype == dns.TypeAAAA {
-				t.Errorf("a mapped address is handed out: %v", rr)
-			}
-		}
-		m.Truncate(512)
-		if b, err := m.Pack(); err == nil && len(b) > 512 {
-			t.Errorf("%d bytes", len(b))
-		}
-	})
-}
-
-// raw is an upstream that answers with bytes.
-type raw struct{ aaaa, a []byte }
-
-func (r raw) Exchange(_ context.Context, q *dns.Msg) (*dns.Msg, error) {
-	b := r.a
-	if q.Question[0].Qtype == dns.TypeAAAA {
-		b = r.aaaa
-	}
-	m := new(dns.Msg)
-	if err := m.Unpack(b); err != nil {
-		return nil, errors.New("no answer")
-	}
-	return m, nil
 }

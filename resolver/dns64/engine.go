@@ -2,6 +2,7 @@ package dns64
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,8 +13,9 @@ import (
 )
 
 // Upstream asks a recursive resolver. Of q its question counts, with class IN, and
-// the bits CD and, in EDNS, DO. The answer's response code is handed on. It must be
-// safe for concurrent use, and must not lead back to the Server.
+// the bits CD and, in EDNS, DO. The answer's response code is handed on, its AD bit is
+// not; a truncated answer counts as none, so it has to try TCP itself. It must be safe
+// for concurrent use, and must not lead back to the Server.
 type Upstream interface {
 	Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error)
 }
@@ -27,11 +29,8 @@ type Checker interface {
 // Times of an Engine whose fields are zero. Resolver libraries ask again after 5 s.
 const (
 	DefaultTimeout     = 4500 * time.Millisecond // for a whole answer
-	DefaultAAAATimeout = 2 * time.Second         // before A is asked for without an answer for AAAA
+	DefaultAAAATimeout = 2 * time.Second         // for the first of two questions, such as AAAA before A
 )
-
-// maxChase is how many aliases are followed that upstream did not follow.
-const maxChase = 8
 
 // Engine answers questions. Set the fields before the first call; then it is safe
 // for concurrent use.
@@ -104,7 +103,9 @@ func (e *Engine) Answer(ctx context.Context, query *dns.Msg) *dns.Msg {
 	defer cancel()
 	if len(prefixes) > 0 {
 		if name, ok := Reverse(query, prefixes, e.Policy); ok {
-			ptr, _ := e.ask(ctx, query, name, dns.TypePTR) // without an answer the question goes on as it is
+			first, cancel := context.WithTimeout(ctx, orElse(e.AAAATimeout, DefaultAAAATimeout))
+			ptr, _ := e.ask(first, query, name, dns.TypePTR) // without an answer the question goes on as it is
+			cancel()
 			if m := Pointer(query, name, ptr); m != nil {
 				e.stats.synthesized.Add(1)
 				return m
@@ -127,7 +128,7 @@ func refuse(query *dns.Msg) *dns.Msg {
 	switch opt := query.IsEdns0(); {
 	case query.Opcode != dns.OpcodeQuery:
 		return failure(query, dns.RcodeNotImplemented)
-	case len(query.Question) != 1:
+	case len(query.Question) != 1 || options(query) > 1: // RFC 9619; RFC 6891 section 6.1.1
 		return failure(query, dns.RcodeFormatError)
 	case opt != nil && opt.Version() != 0:
 		return failure(query, dns.RcodeBadVers)
@@ -139,6 +140,16 @@ func refuse(query *dns.Msg) *dns.Msg {
 	return nil
 }
 
+// options counts the OPT records.
+func options(m *dns.Msg) (n int) {
+	for _, rr := range m.Extra {
+		if rr.Header().Rrtype == dns.TypeOPT {
+			n++
+		}
+	}
+	return n
+}
+
 func (e *Engine) failed(query *dns.Msg) *dns.Msg {
 	e.stats.failed.Add(1)
 	return failure(query, dns.RcodeServerFailure)
@@ -148,7 +159,7 @@ func (e *Engine) failed(query *dns.Msg) *dns.Msg {
 func (e *Engine) aaaa(ctx context.Context, query *dns.Msg, prefixes []Prefix) *dns.Msg {
 	name := query.Question[0].Name
 	first, cancel := context.WithTimeout(ctx, orElse(e.AAAATimeout, DefaultAAAATimeout))
-	six, err := e.ask(first, query, name, dns.TypeAAAA)
+	six, err := e.chase(first, query, name, dns.TypeAAAA)
 	cancel()
 	if err != nil {
 		six = nil // a timeout is an error like others, section 5.1.3
@@ -161,7 +172,7 @@ func (e *Engine) aaaa(ctx context.Context, query *dns.Msg, prefixes []Prefix) *d
 	if denied.Verdict == dnssec.Bogus {
 		return e.failed(query)
 	}
-	four, err := e.ask(ctx, query, name, dns.TypeA)
+	four, err := e.chase(ctx, query, name, dns.TypeA)
 	if err != nil {
 		return e.failed(query)
 	}
@@ -199,47 +210,48 @@ func same(validated, answer []dns.RR) bool {
 	return slices.Equal(list(validated), list(answer))
 }
 
-// ask asks upstream with the bits of query, and follows aliases as far as upstream
-// did not.
-func (e *Engine) ask(ctx context.Context, query *dns.Msg, name string, qtype uint16) (*dns.Msg, error) {
-	m, err := e.once(ctx, query, name, qtype)
+// chase asks upstream for addresses, and follows aliases as far as upstream did not
+// (spec DNS64-4).
+func (e *Engine) chase(ctx context.Context, query *dns.Msg, name string, qtype uint16) (*dns.Msg, error) {
+	whole, err := e.ask(ctx, query, name, qtype)
 	if err != nil {
 		return nil, err
 	}
-	whole := m
-	for range maxChase {
-		end := follow(whole.Answer, name)
-		if qtype == dns.TypeCNAME || qtype == dns.TypeANY || m.Rcode != dns.RcodeSuccess || strings.EqualFold(end, name) || len(m.Ns) > 0 || has(whole.Answer, end, qtype) {
-			break
+	for last := name; ; {
+		way, err := follow(whole.Answer, name)
+		if err != nil {
+			return nil, err
 		}
-		if m, err = e.once(ctx, query, end, qtype); err != nil {
+		denied := slices.ContainsFunc(whole.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA })
+		if whole.Rcode != dns.RcodeSuccess || denied || strings.EqualFold(way.end, last) || has(whole.Answer, way.end, qtype) {
+			return whole, nil
+		}
+		last = way.end
+		m, err := e.ask(ctx, query, last, qtype)
+		if err != nil {
 			return nil, err
 		}
 		next := m.Copy()
 		next.Answer = append(slices.Clone(whole.Answer), next.Answer...)
-		next.AuthenticatedData = next.AuthenticatedData && whole.AuthenticatedData
-		if whole = next; len(m.Answer) == 0 {
-			break
-		}
+		whole = next
 	}
-	return whole, nil
 }
 
-func has(answer []dns.RR, name string, qtype uint16) bool {
-	return slices.ContainsFunc(answer, func(rr dns.RR) bool {
-		return rr.Header().Rrtype == qtype && strings.EqualFold(rr.Header().Name, name)
-	})
-}
-
-func (e *Engine) once(ctx context.Context, query *dns.Msg, name string, qtype uint16) (*dns.Msg, error) {
+// ask asks upstream with the bits of query.
+func (e *Engine) ask(ctx context.Context, query *dns.Msg, name string, qtype uint16) (*dns.Msg, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(dns.Fqdn(name), qtype)
 	q.CheckingDisabled = query.CheckingDisabled
 	opt := query.IsEdns0()
 	q.SetEdns0(udpSize, opt != nil && opt.Do())
 	m, err := e.Upstream.Exchange(ctx, q)
-	if err == nil && m == nil {
-		err = errNoMessage
+	switch {
+	case err != nil:
+		return nil, err
+	case m == nil:
+		return nil, errors.New("ask upstream: no message came back")
+	case m.Truncated: // what is missing may be the AAAA
+		return nil, errors.New("ask upstream: the answer is truncated")
 	}
-	return m, err
+	return m, nil
 }

@@ -12,6 +12,8 @@ import (
 )
 
 // Forward is an Upstream that asks DNS servers one after the other until one answers.
+// SERVFAIL, REFUSED and NOTIMP make it ask the next one, as resolver libraries do;
+// if nobody knows better, the first of them is the answer.
 type Forward struct {
 	Client *dnsq.Client
 	// Servers returns those of the uplink at the moment, best first.
@@ -31,17 +33,25 @@ func (f Forward) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 	opt := q.IsEdns0()
 	flags := dnsq.Flags{DO: opt != nil && opt.Do(), CD: q.CheckingDisabled}
 	var errs []error
+	var refused *dns.Msg
 	for i, server := range servers {
 		part, cancel := share(ctx, len(servers)-i)
 		m, err := f.Client.Ask(part, server, q.Question[0].Name, q.Question[0].Qtype, flags)
 		cancel()
-		if err == nil {
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case m.Rcode != dns.RcodeServerFailure && m.Rcode != dns.RcodeRefused && m.Rcode != dns.RcodeNotImplemented:
 			return m, nil
+		case refused == nil:
+			refused = m
 		}
-		errs = append(errs, err)
 		if ctx.Err() != nil {
 			break
 		}
+	}
+	if refused != nil {
+		return refused, nil
 	}
 	return nil, errors.Join(errs...)
 }

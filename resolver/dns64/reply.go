@@ -11,10 +11,12 @@ import (
 const udpSize = 1232
 
 // reply returns from, an answer of upstream, as the response to query: with its
-// question and id, and EDNS only if the client used it (RFC 6891 section 6.1.1).
+// question and id, and EDNS only if the client used it (RFC 6891 section 6.1.1). AD
+// is not set: programs believe it from a resolver on loopback, and the way to
+// upstream is the open network (RFC 4035 section 4.9.3).
 func reply(query, from *dns.Msg) *dns.Msg {
 	m := empty(query, from.Rcode)
-	m.Authoritative, m.AuthenticatedData, m.RecursionAvailable = from.Authoritative, from.AuthenticatedData, from.RecursionAvailable
+	m.Authoritative, m.RecursionAvailable = from.Authoritative, from.RecursionAvailable
 	asked := ""
 	if len(query.Question) == 1 {
 		asked = query.Question[0].Name
@@ -35,7 +37,9 @@ func empty(query *dns.Msg, rcode int) *dns.Msg {
 	m := new(dns.Msg)
 	m.Id, m.Opcode, m.Response = query.Id, query.Opcode, true
 	m.RecursionDesired, m.CheckingDisabled = query.RecursionDesired, query.CheckingDisabled
-	m.Question = slices.Clone(query.Question)
+	if len(query.Question) == 1 { // hundreds would not fit, and could not be cut
+		m.Question = slices.Clone(query.Question)
+	}
 	opt := query.IsEdns0()
 	if opt != nil {
 		m.SetEdns0(udpSize, opt.Do())
@@ -86,7 +90,6 @@ func without(query, aaaa *dns.Msg, policy Policy) *dns.Msg {
 	if len(m.Answer) == n {
 		return m
 	}
-	m.AuthenticatedData = false
 	m.Answer = slices.DeleteFunc(m.Answer, func(rr dns.RR) bool {
 		sig, ok := rr.(*dns.RRSIG)
 		return ok && sig.TypeCovered == dns.TypeAAAA

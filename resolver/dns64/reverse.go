@@ -69,7 +69,7 @@ func Pointer(query *dns.Msg, name string, ptr *dns.Msg) *dns.Msg {
 		return nil
 	}
 	m := reply(query, ptr)
-	m.Authoritative, m.AuthenticatedData = false, false
+	m.Authoritative = false
 	h := dns.RR_Header{Name: query.Question[0].Name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: ttl}
 	m.Answer = slices.Insert(m.Answer, 0, dns.RR(&dns.CNAME{Hdr: h, Target: name}))
 	return m

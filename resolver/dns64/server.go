@@ -13,15 +13,14 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-var errNoMessage = errors.New("upstream returned no message")
-
 // Limits of a Server whose fields are zero.
 const (
 	DefaultQueries = 128 // answered at once; more are dropped over UDP and wait over TCP
 	DefaultConns   = 32  // of TCP at once; more wait in the listener's queue
 	idleLimit      = 10 * time.Second
 	writeLimit     = 5 * time.Second
-	maxQuery       = 4096 // bytes over UDP
+	pause          = 100 * time.Millisecond // of a socket that cannot be read
+	maxQuery       = 4096                   // bytes over UDP
 )
 
 // Server listens for queries, on UDP and TCP. Set the fields before Run.
@@ -65,8 +64,12 @@ func (s *Server) Run(ctx context.Context, udp net.PacketConn, tcp net.Listener) 
 	defer udp.Close()
 	defer tcp.Close()
 	for _, a := range []net.Addr{udp.LocalAddr(), tcp.Addr()} {
-		if ap, err := netip.ParseAddrPort(a.String()); !s.Anywhere && (err != nil || !ap.Addr().IsLoopback()) {
+		ap, err := netip.ParseAddrPort(a.String())
+		switch {
+		case !s.Anywhere && (err != nil || !ap.Addr().IsLoopback()):
 			return fmt.Errorf("serve DNS64 on %s: it is not on the loopback interface", a)
+		case err == nil && ap.Addr().IsUnspecified(): // spec DNS64-13
+			return fmt.Errorf("serve DNS64 on %s: answers could leave from another address than was asked; name one address", a)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -108,10 +111,11 @@ func (s *serving) datagrams(ctx context.Context, udp net.PacketConn) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed) || err != nil && bad > 100:
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("read query: %w", err)
 		case err != nil:
 			bad++
+			s.rest(ctx, "read query", err, bad)
 			continue
 		}
 		bad = 0
@@ -176,9 +180,25 @@ func (s *serving) respond(ctx context.Context, query *dns.Msg, limit int) []byte
 	return b
 }
 
-// streams accepts TCP connections until ctx ends.
+// rest waits before a socket is tried again that has failed bad times in a row. The
+// first few are free: a client that has gone away makes such an error too.
+func (s *serving) rest(ctx context.Context, what string, err error, bad int) {
+	if bad == 10 {
+		s.Log.WithError(err).Warn("DNS64: cannot " + what + "; will go on trying")
+	}
+	if bad < 10 {
+		return
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+}
+
+// streams accepts TCP connections until ctx ends. Errors that may pass, such as that
+// there is no free descriptor, do not end it.
 func (s *serving) streams(ctx context.Context, tcp net.Listener) error {
-	for {
+	for bad := 0; ; {
 		select {
 		case s.conns <- struct{}{}:
 		case <-ctx.Done():
@@ -187,11 +207,17 @@ func (s *serving) streams(ctx context.Context, tcp net.Listener) error {
 		conn, err := tcp.Accept()
 		if err != nil {
 			<-s.conns
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return nil
+			case errors.Is(err, net.ErrClosed):
+				return fmt.Errorf("accept connection: %w", err)
 			}
-			return fmt.Errorf("accept connection: %w", err)
+			bad++
+			s.rest(ctx, "accept connection", err, bad)
+			continue
 		}
+		bad = 0
 		s.wg.Go(func() {
 			defer func() { <-s.conns }()
 			defer conn.Close()

@@ -13,6 +13,18 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
+func silent() logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+func engineFor(up Upstream) *Engine {
+	e := &Engine{Upstream: up}
+	e.SetPrefixes(own)
+	return e
+}
+
 // serve runs a server on loopback until the test ends.
 func serve(t *testing.T, up Upstream) string {
 	t.Helper()
@@ -20,20 +32,22 @@ func serve(t *testing.T, up Upstream) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	e := &Engine{Upstream: up}
-	e.SetPrefixes(own)
+	start(t, &Server{Engine: engineFor(up), Log: silent()}, udp, tcp)
+	return udp.LocalAddr().String()
+}
+
+// start runs s until the test ends, and wants it to end without an error.
+func start(t *testing.T, s *Server, udp net.PacketConn, tcp net.Listener) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- (&Server{Engine: e, Log: log}).Run(ctx, udp, tcp) }()
+	go func() { done <- s.Run(ctx, udp, tcp) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return udp.LocalAddr().String()
 }
 
 func ask(t *testing.T, network, addr string, q *dns.Msg) *dns.Msg {
