@@ -89,7 +89,7 @@ const raWait = 2*solicitEvery + time.Second
 // Run's goroutine alone owns the state (type engine). It starts one goroutine that
 // reads router advertisements and one for each question or solicitation under
 // way; they hand in what they got on unbuffered channels and end with Run. mu
-// guards want.
+// guards want and next. cfg belongs to Run's goroutine while it runs.
 type Discoverer struct {
 	cfg    Config
 	ra     RAReader
@@ -99,8 +99,9 @@ type Discoverer struct {
 
 	mu   sync.Mutex
 	want wanted
+	next *Config // to be taken over, nil for none
 
-	relink  chan struct{} // capacity 1: want has changed
+	relink  chan struct{} // capacity 1: want or next has changed
 	refresh chan struct{} // capacity 1: ask everything now
 	changed chan struct{} // capacity 1: the report has changed; full means that news is waiting already
 	report  atomic.Pointer[Report]
@@ -174,6 +175,9 @@ func (d *Discoverer) Run(ctx context.Context) error {
 			want := d.want
 			d.mu.Unlock()
 			e.setLinks(time.Now(), want)
+			if cfg, ok := d.configured(); ok {
+				e.configure(ctx, time.Now(), cfg)
+			}
 		case <-d.refresh:
 			e.refresh(time.Now())
 		case m := <-e.advertised:

@@ -20,6 +20,7 @@ type engine struct {
 
 	last time.Time // when work was done last
 
+	reading bool  // advertisements are read
 	raErr   error // of the last ReadRA, nil after a good one
 	raErrAt time.Time
 	raCount budget
@@ -49,22 +50,17 @@ type linkState struct {
 func newEngine(d *Discoverer) *engine {
 	e := &engine{d: d, set: pref64.Set{Allow: d.cfg.Allow},
 		advertised: make(chan raMessage), answered: make(chan dnsResult), solicited: make(chan solicitEnd), told: make(chan pcpResult)}
-	if d.cfg.enabled(pref64.Policy) {
-		var cs []pref64.Candidate
-		for i, p := range d.cfg.Static {
-			cs = append(cs, pref64.Candidate{Prefix: p, Trust: pref64.Trusted, Reason: "configured", Order: i})
-		}
-		e.set.Replace(time.Time{}, pref64.Key{Source: pref64.Policy}, cs)
-	}
+	e.configured()
 	return e
 }
 
 // hasRA tells whether advertisements are read at all.
 func (e *engine) hasRA() bool { return e.d.ra != nil && e.d.cfg.enabled(pref64.RA) }
 
-// start starts the one goroutine that lives as long as the engine.
+// start starts the one goroutine that lives as long as the engine, once.
 func (e *engine) start(ctx context.Context) {
-	if e.hasRA() {
+	if e.hasRA() && !e.reading {
+		e.reading = true
 		e.workers.Go(func() { readRAs(ctx, e.d.ra, e.advertised) })
 	}
 }

@@ -106,6 +106,9 @@ func (l *linkState) forget(now time.Time) {
 // advertisement after link up may be faster than the news of the link, and the
 // next comes 3 s later at the earliest (RFC 4861 section 10).
 func (e *engine) onRA(now time.Time, m raMessage) {
+	if !e.hasRA() { // switched off since
+		return
+	}
 	if e.raErr = m.err; m.err != nil {
 		e.raErrAt = now
 		e.d.log.WithError(m.err).Debug("read router advertisement")
