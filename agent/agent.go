@@ -35,7 +35,9 @@ const retryAfter = 30 * time.Second
 
 // Agent is the service.
 type Agent struct {
-	conf    config.Config
+	conf    config.Config                   // the loop's
+	first   config.Config                   // as at the start
+	servers atomic.Pointer[[]config.Server] // of conf, for all
 	edges   Edges
 	log     logrus.FieldLogger
 	started time.Time
@@ -49,18 +51,21 @@ type Agent struct {
 
 	broken  chan struct{} // capacity 1: the engine of the running CLAT ended
 	refresh chan struct{} // capacity 1: a user asks to look again
+	orders  chan order    // unbuffered
 
 	// The loop alone uses these.
-	machine *reach.Machine
-	epoch   uint64
-	usable  bool       // the uplink had a usable IPv6 address at the last decision
-	wanted  reach.CLAT // of the last decision
-	running *instance
-	gone    reach.Own // of the last instance: a snapshot may still show what was its
-	failed  reach.Failure
-	retryAt time.Time
-	timing  timing
-	shown   shown
+	machine     *reach.Machine
+	epoch       uint64
+	usable      bool       // the uplink had a usable IPv6 address at the last decision
+	wanted      reach.CLAT // of the last decision
+	running     *instance
+	gone        reach.Own // of the last instance: a snapshot may still show what was its
+	failed      reach.Failure
+	retryAt     time.Time
+	paused      bool
+	pausedUntil time.Time // zero: until somebody ends it
+	timing      timing
+	shown       shown
 
 	published atomic.Pointer[published]
 	watchers  watchers
@@ -81,27 +86,25 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 		_, _ = rand.Read(edges.Secret) // never fails, crypto/rand
 	}
 	a := &Agent{
-		conf: conf, edges: edges, log: log, pid: pid, started: time.Now(),
-		broken: make(chan struct{}, 1), refresh: make(chan struct{}, 1),
-		machine: reach.New(reach.Settings{Off: conf.Path.Mode == config.ModeOff, All: conf.Path.Scope == config.ScopeAll}),
+		conf: conf, first: conf, edges: edges, log: log, pid: pid, started: time.Now(),
+		broken: make(chan struct{}, 1), refresh: make(chan struct{}, 1), orders: make(chan order),
 	}
-	a.find = discover.New(discover.Config{Static: conf.Discovery.Prefixes, Sources: conf.Discovery.Sources, Allow: conf.Discovery.Allow},
-		edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
+	a.machine = reach.New(a.settings())
+	a.servers.Store(&conf.Servers)
+	a.find = discover.New(findWhat(conf), edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
 	a.dns64 = newForwarder(log, conf, edges.DialLink)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, t probe.Target) probe.Result {
-		ctx, cancel := context.WithTimeout(ctx, conf.Probe.Timeout)
-		defer cancel()
 		return probe.Probe(ctx, edges.Dial, t)
-	}, conf.Probe.Interval)
+	}, conf.Probe)
 	return a, nil
 }
 
 // nameServers are those that must be asked for a name, whatever the network's
 // are: by configuration, or by the system's policy. None: the network's.
 func (a *Agent) nameServers(name string) []netip.Addr {
-	for _, s := range a.conf.Servers {
+	for _, s := range *a.servers.Load() {
 		if s.Name == name && len(s.DNS) > 0 {
 			return s.DNS
 		}
@@ -166,7 +169,7 @@ func (a *Agent) Status() status.Status {
 	first := status.Status{Class: reach.ClassUnknown.String(), Path: reach.PathNone.String(), Reason: string(reach.ReasonSearching),
 		Sentence: reach.ReasonSearching.Sentence(), Sources: []status.Source{}, Counters: map[string]uint64{},
 		Started: a.started, Since: a.started, PID: a.pid}
-	for _, s := range a.conf.Servers {
+	for _, s := range *a.servers.Load() {
 		first.Servers = append(first.Servers, status.Server{Name: s.Name, Port: s.Port, Path: reach.PathNone.String(),
 			Reason: probe.NotYetProbed, Others: []status.Probe{}})
 	}
@@ -197,6 +200,8 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-a.refresh:
 			a.find.Refresh()
 			a.probes.refresh()
+		case o := <-a.orders:
+			a.obey(o)
 		case <-a.find.Changed():
 		case <-a.names.changed:
 		case <-a.proofs.changed:
@@ -211,6 +216,7 @@ func (a *Agent) loop(ctx context.Context) error {
 // stands without news.
 func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duration {
 	now := a.now()
+	a.unpause(now)
 	report := a.find.Report()
 	w := a.world(now, snap, report)
 	out := a.machine.Step(now, w)
@@ -238,7 +244,7 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	a.timing.follow(now, out, report, a.probes.results())
 	a.publish(now, snap, report, out)
 	next := statusEvery
-	for _, t := range []time.Time{out.Wake, a.retryAt} {
+	for _, t := range []time.Time{out.Wake, a.retryAt, a.pausedUntil} {
 		if t.After(now) {
 			next = min(next, t.Sub(now))
 		}

@@ -45,6 +45,7 @@ type instance struct {
 	steer   Steering
 	routes  []netip.Prefix
 	ready   bool
+	stale   bool // the configuration has changed since the translator was made
 	stop    context.CancelFunc
 	done    chan struct{} // closed when the engine has ended
 	err     error         // why the engine ended; read after done
@@ -165,7 +166,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 		return true, nil
 	case !found && !in.ready, found && addr.Tentative:
 		return false, nil // not visible yet, or its check for duplicates goes on
-	case found && in.ready && slices.Equal(routes, in.routes):
+	case found && in.ready && !in.stale && slices.Equal(routes, in.routes):
 		return false, nil
 	}
 	tr, err := a.translator(in, routes)
@@ -173,7 +174,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 		return false, err
 	}
 	in.engine.SetTranslator(tr)
-	in.routes = routes
+	in.routes, in.stale = routes, false
 	if err := a.edges.Configure.Apply(ctx, have, in.state()); err != nil {
 		return false, fmt.Errorf("configure routes: %w", err)
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -46,7 +47,6 @@ type answer struct {
 // resolvers. run is its one long-lived goroutine and starts one for each name,
 // for which it waits. mu guards what is below it.
 type lookup struct {
-	names   []string
 	rules   func(name string) []netip.Addr // name servers for this name alone; none: those of the question
 	dial    func(link string) Dialer
 	log     logrus.FieldLogger
@@ -54,8 +54,23 @@ type lookup struct {
 	asked   chan question // capacity 1; an older question is replaced
 
 	mu      sync.Mutex
+	names   []string
 	answers map[string]answer
 	last    question
+}
+
+// rename says which names to look up from now on. What is known of those that stay
+// stays.
+func (l *lookup) rename(names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names = names
+	maps.DeleteFunc(l.answers, func(name string, _ answer) bool { return !slices.Contains(names, name) })
+	select {
+	case <-l.asked:
+	default:
+	}
+	l.asked <- l.last
 }
 
 func newLookup(log logrus.FieldLogger, names []string, rules func(string) []netip.Addr, dial func(link string) Dialer) *lookup {
@@ -98,7 +113,10 @@ func (l *lookup) run(ctx context.Context) error {
 			cancel()
 			sub, stop := context.WithCancel(ctx)
 			cancel = stop
-			for _, name := range l.names {
+			l.mu.Lock()
+			names := l.names
+			l.mu.Unlock()
+			for _, name := range names {
 				if q := l.of(q, name); len(q.servers) > 0 {
 					wg.Go(func() { l.keep(sub, q, name) })
 				}

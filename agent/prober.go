@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/reach"
 	"github.com/reach64/reach64/resolver/probe"
 )
@@ -30,11 +31,11 @@ var probeRetry = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 
 // Run owns one goroutine for each target in the set; each ends when its target
 // leaves the set, and Run waits for all. mu guards all fields below it.
 type prober struct {
-	probe    func(context.Context, probe.Target) probe.Result
-	interval time.Duration
-	changed  chan struct{} // capacity 1; a full channel means that news is waiting already
+	probe   func(context.Context, probe.Target) probe.Result
+	changed chan struct{} // capacity 1; a full channel means that news is waiting already
 
 	mu      sync.Mutex
+	conf    config.Probe
 	ctx     context.Context           // of run; nil before and after
 	early   map[probeKey]probe.Target // set before run
 	wg      sync.WaitGroup
@@ -49,8 +50,21 @@ type probing struct {
 	done   bool // result holds something
 }
 
-func newProber(p func(context.Context, probe.Target) probe.Result, interval time.Duration) *prober {
-	return &prober{probe: p, interval: interval, changed: make(chan struct{}, 1), running: make(map[probeKey]*probing)}
+func newProber(p func(context.Context, probe.Target) probe.Result, conf config.Probe) *prober {
+	return &prober{probe: p, conf: conf, changed: make(chan struct{}, 1), running: make(map[probeKey]*probing)}
+}
+
+// configure replaces the times. A wait that has begun ends as it would have.
+func (p *prober) configure(conf config.Probe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conf = conf
+}
+
+func (p *prober) times() config.Probe {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conf
 }
 
 // run holds the targets' goroutines until ctx ends. It begins with what was set
@@ -136,7 +150,10 @@ func (p *prober) targets() []probeKey {
 func (p *prober) keep(ctx context.Context, r *probing, t probe.Target) {
 	defer r.cancel()
 	for failures := 0; ; {
-		res := p.probe(ctx, t)
+		conf := p.times()
+		once, stop := context.WithTimeout(ctx, conf.Timeout)
+		res := p.probe(once, t)
+		stop()
 		if ctx.Err() != nil {
 			return
 		}
@@ -147,7 +164,7 @@ func (p *prober) keep(ctx context.Context, r *probing, t probe.Target) {
 		if failures++; res.Reachable {
 			failures = 0
 		}
-		timer := time.NewTimer(jitter(wait(failures, p.interval)))
+		timer := time.NewTimer(jitter(wait(failures, conf.Interval)))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/reach"
 	"github.com/reach64/reach64/resolver/probe"
 )
@@ -41,7 +42,7 @@ func one(path reach.Path) map[probeKey]probe.Target {
 // startProber runs a prober in the test's bubble until the test ends.
 func startProber(t *testing.T, s *scripted, interval time.Duration) *prober {
 	t.Helper()
-	p := newProber(s.probe, interval)
+	p := newProber(s.probe, config.Probe{Interval: interval, Timeout: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.run(ctx) }()
@@ -117,7 +118,7 @@ func TestTargetThatLeavesIsForgotten(t *testing.T) {
 func TestTargetsSetBeforeTheStartAreProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{answers: []bool{true}}
-		p := newProber(s.probe, time.Minute)
+		p := newProber(s.probe, config.Probe{Interval: time.Minute, Timeout: time.Minute})
 		p.set(one(reach.PathCLAT))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

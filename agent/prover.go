@@ -29,13 +29,14 @@ const (
 // prover keeps the prefixes that were found validated by RFC 7050 section 3.1.
 // run is its one goroutine. mu guards what is below it.
 type prover struct {
-	conf    config.Discovery
 	dial    func(link string) Dialer
 	log     logrus.FieldLogger
 	changed chan struct{} // capacity 1; a full channel means that news is waiting already
 	asked   chan struct{} // capacity 1: look at what is wanted
 
 	mu       sync.Mutex
+	conf     config.Discovery
+	turn     int // counts configurations
 	wanted   question
 	prefixes []nat64.Prefix
 	results  map[nat64.Prefix]proof
@@ -52,7 +53,22 @@ func newProver(log logrus.FieldLogger, conf config.Discovery, dial func(link str
 }
 
 // active tells whether anything is to be validated.
-func (p *prover) active() bool { return len(p.conf.TrustedDomains)+len(p.conf.NAT64Names) > 0 }
+func (p *prover) active() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return trusts(p.conf)
+}
+
+func trusts(c config.Discovery) bool { return len(c.TrustedDomains)+len(c.NAT64Names) > 0 }
+
+// configure replaces what is trusted. All results are void.
+func (p *prover) configure(conf config.Discovery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conf, p.turn = conf, p.turn+1
+	clear(p.results)
+	notify(p.asked)
+}
 
 // want says which prefixes to validate, and where to ask. Another place makes all
 // results void.
@@ -107,7 +123,7 @@ func (p *prover) run(ctx context.Context) error {
 func (p *prover) due(now time.Time) (out []nat64.Prefix) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.active() || len(p.wanted.servers) == 0 {
+	if !trusts(p.conf) || len(p.wanted.servers) == 0 {
 		return nil
 	}
 	for _, prefix := range p.prefixes {
@@ -134,12 +150,12 @@ func (p *prover) next() (at time.Time) {
 // elsewhere meanwhile.
 func (p *prover) prove(ctx context.Context, prefix nat64.Prefix) {
 	p.mu.Lock()
-	q := p.wanted
+	q, conf, turn := p.wanted, p.conf, p.turn
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, proveLimit)
 	defer cancel()
-	procedure := validate.Procedure{Domains: p.conf.TrustedDomains, Names: p.conf.NAT64Names,
-		Validator: &dnssec.Validator{Exchanger: p.exchanger(q), Anchors: p.conf.Anchors}}
+	procedure := validate.Procedure{Domains: conf.TrustedDomains, Names: conf.NAT64Names,
+		Validator: &dnssec.Validator{Exchanger: p.exchanger(q), Anchors: conf.Anchors}}
 	now := time.Now()
 	r := procedure.Validate(ctx, prefix, now)
 	hold := proveFailed
@@ -151,7 +167,7 @@ func (p *prover) prove(ctx context.Context, prefix nat64.Prefix) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !q.equal(p.wanted) {
+	if !q.equal(p.wanted) || turn != p.turn {
 		return
 	}
 	old, had := p.results[prefix]

@@ -100,6 +100,9 @@ type DNS struct {
 	Listen netip.AddrPort // of the local DNS64, a loopback address; not valid: none
 }
 
+// LogLevels are the levels, the default first.
+var LogLevels = []string{"info", "debug", "warning", "error"}
+
 // Log is the table [log].
 type Log struct {
 	Level  string // error, warning, info, debug

@@ -122,7 +122,7 @@ func (v *validator) config(r raw) Config {
 			Timeout:  v.duration("probe.timeout", r.Probe.Timeout, 10*time.Second, time.Second, 10*time.Second),
 		},
 		Log: Log{
-			Level:  v.oneOf("log.level", r.Log.Level, "info", "debug", "warning", "error"),
+			Level:  v.oneOf("log.level", r.Log.Level, LogLevels...),
 			Format: v.oneOf("log.format", r.Log.Format, "text", "json"),
 			File:   r.Log.File,
 		},

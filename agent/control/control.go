@@ -54,6 +54,10 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/watch", s.watch)
 	mux.HandleFunc("POST /v1/refresh", s.refresh)
+	mux.HandleFunc("POST /v1/reload", s.reload())
+	mux.HandleFunc("POST /v1/pause", s.pause())
+	mux.HandleFunc("POST /v1/resume", s.resume())
+	mux.HandleFunc("POST /v1/log-level", s.logLevel())
 	srv := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -157,6 +161,8 @@ func call(ctx context.Context, socket, method, path string) ([]byte, error) {
 		return body, nil
 	case http.StatusForbidden:
 		return nil, ErrForbidden
+	case http.StatusUnprocessableEntity:
+		return nil, refused(body)
 	}
 	return nil, fmt.Errorf("ask service for %s: it answered %s", path, resp.Status)
 }

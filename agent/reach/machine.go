@@ -43,6 +43,9 @@ type identity struct {
 // New returns a machine that has seen nothing yet.
 func New(s Settings) *Machine { return &Machine{set: s, credit: burst} }
 
+// Set replaces the settings; the next Step goes by them.
+func (m *Machine) Set(s Settings) { m.set = s }
+
 // Step decides on the world as it is at now.
 func (m *Machine) Step(now time.Time, w World) Out {
 	f := look(w)
@@ -236,6 +239,8 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 		return c, ReasonNativeIPv4, fmt.Sprintf("IPv4 default route on %s", f.link4.Name), wake
 	case m.set.Off:
 		return c, ReasonOff, "", wake
+	case m.set.Paused:
+		return c, ReasonPaused, "", wake
 	}
 	cand, ok := m.usable(now, f, w)
 	if !ok {

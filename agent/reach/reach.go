@@ -59,7 +59,9 @@ func (p Path) String() string { return pathWords[p] }
 // Settings are the parts of the configuration that decisions depend on.
 type Settings struct {
 	Off bool // watch only
-	All bool // an IPv4 default route is wanted, not the servers' alone
+	// Paused is Off by a person's word rather than by configuration.
+	Paused bool
+	All    bool // an IPv4 default route is wanted, not the servers' alone
 }
 
 // World is everything that a decision may depend on, at one moment.

@@ -11,6 +11,7 @@ const (
 	ReasonNativeServer Reason = "server-has-ipv6"
 	ReasonForeignCLAT  Reason = "another-clat"
 	ReasonOff          Reason = "switched-off"
+	ReasonPaused       Reason = "paused"
 	ReasonSearching    Reason = "discovering-prefix"
 	ReasonUnclear      Reason = "sources-do-not-answer"
 	ReasonNoPrefix     Reason = "no-nat64-prefix"
@@ -38,7 +39,8 @@ var texts = map[Reason]text{
 	ReasonNativeIPv4:   {"IPv4 works natively here, so reach64 stands down.", ""},
 	ReasonNativeServer: {"The server has an IPv6 address of its own and answers there.", ""},
 	ReasonForeignCLAT:  {"Another CLAT is at work on this machine, so reach64 stands down.", "If that CLAT does not work, stop it; reach64 then takes over."},
-	ReasonOff:          {"reach64 is switched off by path.mode.", "Set path.mode = \"auto\" and restart the service."},
+	ReasonOff:          {"reach64 is switched off by path.mode.", "Set path.mode = \"auto\" and reload the service."},
+	ReasonPaused:       {"reach64 was paused by an administrator.", "Run reach64 resume. A pause with a time ends by itself."},
 	ReasonSearching:    {"This network has only IPv6; the NAT64 prefix is being looked for.", ""},
 	ReasonUnclear:      {"This network has only IPv6; whether it has a NAT64 is not known, since a source gives no answer.", "Look at the sources below. If the network's DNS server is silent, its operator has to mend it; reach64 keeps asking."},
 	ReasonNoPrefix:     {"This network has only IPv6, and no NAT64 was found.", "Ask the network's operator for NAT64 with PREF64 in router advertisements (RFC 8781) or DNS64, or set discovery.prefixes. reach64 keeps looking."},

@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/agent/reach"
+	"github.com/reach64/reach64/resolver/discover"
+)
+
+// order is what somebody asks of the loop; done is closed when it is carried out.
+type order struct {
+	conf  *config.Config // nil: stay with the one in use
+	pause *time.Time     // until when, zero: until Resume; nil: no word about it
+	run   bool           // end a pause
+	done  chan struct{}
+}
+
+// Reload goes over to another configuration. Flows through the CLAT live on, as long as
+// the new configuration still wants the same CLAT. It returns the keys whose change
+// takes effect only when the service starts anew, and an error when ctx ends first.
+func (a *Agent) Reload(ctx context.Context, conf config.Config) (restart []string, err error) {
+	restart = atStart(a.first, conf)
+	return restart, a.give(ctx, order{conf: &conf})
+}
+
+// Pause stops acting until Resume, or if d is not 0, for so long: the CLAT is taken
+// down, everything is still watched and shown.
+func (a *Agent) Pause(ctx context.Context, d time.Duration) error {
+	var until time.Time
+	if d > 0 {
+		until = a.now().Add(d)
+	}
+	return a.give(ctx, order{pause: &until})
+}
+
+// Resume ends a pause.
+func (a *Agent) Resume(ctx context.Context) error { return a.give(ctx, order{run: true}) }
+
+// give hands an order to the loop and waits until it is carried out.
+func (a *Agent) give(ctx context.Context, o order) error {
+	o.done = make(chan struct{})
+	select {
+	case a.orders <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-o.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// obey carries an order out. The loop alone calls it.
+func (a *Agent) obey(o order) {
+	defer close(o.done)
+	switch {
+	case o.pause != nil:
+		a.paused, a.pausedUntil = true, *o.pause
+		a.log.Warn("paused by an administrator")
+	case o.run && a.paused:
+		a.paused = false
+		a.log.Info("resumed by an administrator")
+	}
+	if o.conf != nil {
+		a.reconfigure(*o.conf)
+	}
+	a.machine.Set(a.settings())
+}
+
+// unpause ends a pause whose time is over.
+func (a *Agent) unpause(now time.Time) {
+	if a.paused && !a.pausedUntil.IsZero() && !now.Before(a.pausedUntil) {
+		a.paused = false
+		a.machine.Set(a.settings())
+		a.log.Info("the pause is over")
+	}
+}
+
+func (a *Agent) settings() reach.Settings {
+	return reach.Settings{Off: a.conf.Path.Mode == config.ModeOff, All: a.conf.Path.Scope == config.ScopeAll, Paused: a.paused}
+}
+
+// reconfigure brings all parts to another configuration. The loop alone calls it.
+func (a *Agent) reconfigure(conf config.Config) {
+	old := a.conf
+	conf.DNS, conf.Control = old.DNS, old.Control // as at the start
+	a.conf = conf
+	a.servers.Store(&conf.Servers)
+	if !reflect.DeepEqual(old.Servers, conf.Servers) {
+		a.probes.set(nil) // its keys are places in the list
+		a.names.rename(resolvable(conf.Servers))
+	}
+	if !reflect.DeepEqual(old.Discovery, conf.Discovery) {
+		a.find.Configure(findWhat(conf))
+		a.proofs.configure(conf.Discovery)
+	}
+	a.probes.configure(conf.Probe)
+	if a.running != nil {
+		a.running.stale = true // its translator has addresses and rules of the configuration
+	}
+}
+
+func findWhat(c config.Config) discover.Config {
+	return discover.Config{Static: c.Discovery.Prefixes, Sources: c.Discovery.Sources, Allow: c.Discovery.Allow}
+}
+
+// atStart lists the keys in which conf differs and which are read only at the start.
+func atStart(first, conf config.Config) (keys []string) {
+	for key, differs := range map[string]bool{
+		"control.socket": first.Control != conf.Control,
+		"dns.listen":     first.DNS != conf.DNS,
+	} {
+		if differs {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
