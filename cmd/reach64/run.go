@@ -24,6 +24,7 @@ import (
 	"github.com/reach64/reach64/platform/journal"
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/paths"
+	"github.com/reach64/reach64/platform/svc"
 	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/tunnel/bpf"
 )
@@ -34,7 +35,7 @@ func runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the service in the foreground",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return serve(c.Context(), c.ErrOrStderr(), file)
+			return within(c.Context(), stopLimit, c.ErrOrStderr(), func(ctx context.Context) error { return serve(ctx, c.ErrOrStderr(), file) })
 		},
 	}
 	c.Flags().StringVar(&file, "config", paths.ConfigFile(), "configuration file")
@@ -48,11 +49,11 @@ func serve(ctx context.Context, stderr io.Writer, file string) error {
 		return &exit{status.ExitConfig, err}
 	}
 	log := newLog(stderr)
-	closeLog, err := setLog(log, conf.Log)
-	if err != nil {
+	out := &logs{log: log, stderr: stderr}
+	if err := out.apply(conf.Log); err != nil {
 		return &exit{status.ExitConfig, err}
 	}
-	defer closeLog()
+	defer out.close()
 	for _, check := range []func() error{bpf.Check, tun.Check} {
 		if err := check(); err != nil {
 			return permission(fmt.Errorf("check what the CLAT needs: %w", err))
@@ -70,11 +71,12 @@ func serve(ctx context.Context, stderr io.Writer, file string) error {
 	if err != nil {
 		return permission(err)
 	}
-	return serveLocked(ctx, log, conf)
+	return serveLocked(ctx, out, conf, func() (config.Config, error) { return loadConfig(file) })
 }
 
 // serveLocked runs the agent and its control socket.
-func serveLocked(ctx context.Context, log *logrus.Logger, conf config.Config) error {
+func serveLocked(ctx context.Context, out *logs, conf config.Config, load func() (config.Config, error)) error {
+	log := out.log
 	j, err := journal.Open(journalFile())
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
@@ -101,9 +103,11 @@ func serveLocked(ctx context.Context, log *logrus.Logger, conf config.Config) er
 		return permission(fmt.Errorf("listen on control socket: %w", err))
 	}
 	log.WithFields(logrus.Fields{"version": version, "socket": socket, "pid": os.Getpid()}).Info("reach64 started")
+	s := &service{Agent: a, logs: out, load: load, manager: svc.Connect(log)}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(gctx) })
-	g.Go(func() error { return control.NewServer(log, version, a).Run(gctx, listener) })
+	g.Go(func() error { return control.NewServer(log, version, s).Run(gctx, listener) })
+	g.Go(func() error { return s.run(gctx) })
 	if err := g.Wait(); err != nil {
 		return permission(err)
 	}
@@ -124,27 +128,6 @@ func newLog(w io.Writer) *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(w)
 	return log
-}
-
-// setLog applies the table [log]. The returned function closes the file.
-func setLog(log *logrus.Logger, c config.Log) (func(), error) {
-	level, err := logrus.ParseLevel(c.Level)
-	if err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
-	}
-	log.SetLevel(level)
-	if c.Format == "json" {
-		log.SetFormatter(&logrus.JSONFormatter{})
-	}
-	if c.File == "" {
-		return func() {}, nil
-	}
-	f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("log.file: %w", err)
-	}
-	log.SetOutput(f)
-	return func() { _ = f.Close() }, nil
 }
 
 // permission gives an error that the operating system refused its exit code.
