@@ -95,7 +95,10 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
 	a.dns64 = newForwarder(log, conf, edges.DialLink)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
-	a.probes = newProber(func(ctx context.Context, t probe.Target) probe.Result {
+	a.probes = newProber(func(ctx context.Context, over string, t probe.Target) probe.Result {
+		if over != "" {
+			return probe.Probe(ctx, edges.DialLink(over), t)
+		}
 		return probe.Probe(ctx, edges.Dial, t)
 	}, conf.Probe)
 	return a, nil

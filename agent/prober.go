@@ -20,6 +20,7 @@ type probeKey struct {
 	server int // index in the configuration
 	path   reach.Path
 	addr   netip.AddrPort
+	over   string // the link to leave by, "": by the routes
 }
 
 // probeRetry are the waits after the first, second, ... failure in a row, until
@@ -31,7 +32,7 @@ var probeRetry = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 
 // Run owns one goroutine for each target in the set; each ends when its target
 // leaves the set, and Run waits for all. mu guards all fields below it.
 type prober struct {
-	probe   func(context.Context, probe.Target) probe.Result
+	probe   func(ctx context.Context, over string, t probe.Target) probe.Result
 	changed chan struct{} // capacity 1; a full channel means that news is waiting already
 
 	mu      sync.Mutex
@@ -50,7 +51,7 @@ type probing struct {
 	done   bool // result holds something
 }
 
-func newProber(p func(context.Context, probe.Target) probe.Result, conf config.Probe) *prober {
+func newProber(p func(ctx context.Context, over string, t probe.Target) probe.Result, conf config.Probe) *prober {
 	return &prober{probe: p, conf: conf, changed: make(chan struct{}, 1), running: make(map[probeKey]*probing)}
 }
 
@@ -108,7 +109,7 @@ func (p *prober) replace(targets map[probeKey]probe.Target) {
 		ctx, cancel := context.WithCancel(p.ctx)
 		r := &probing{cancel: cancel, again: make(chan struct{}, 1)}
 		p.running[k] = r
-		p.wg.Go(func() { p.keep(ctx, r, t) })
+		p.wg.Go(func() { p.keep(ctx, r, k.over, t) })
 	}
 }
 
@@ -147,12 +148,12 @@ func (p *prober) targets() []probeKey {
 }
 
 // keep probes one target until ctx ends.
-func (p *prober) keep(ctx context.Context, r *probing, t probe.Target) {
+func (p *prober) keep(ctx context.Context, r *probing, over string, t probe.Target) {
 	defer r.cancel()
 	for failures := 0; ; {
 		conf := p.times()
 		once, stop := context.WithTimeout(ctx, conf.Timeout)
-		res := p.probe(once, t)
+		res := p.probe(once, over, t)
 		stop()
 		if ctx.Err() != nil {
 			return

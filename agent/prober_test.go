@@ -21,7 +21,7 @@ type scripted struct {
 	asked   []time.Time
 }
 
-func (s *scripted) probe(_ context.Context, _ probe.Target) probe.Result {
+func (s *scripted) probe(_ context.Context, _ string, _ probe.Target) probe.Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ok := s.answers[min(len(s.asked), len(s.answers)-1)]

@@ -46,7 +46,7 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 	results := a.probes.results()
 	for i, s := range a.conf.Servers {
 		name := a.names.answer(s.Name)
-		w.Servers = append(w.Servers, reach.Server{IPv4: a.ipv4(s), IPv6: name.ipv6, Probed: probed(results, i),
+		w.Servers = append(w.Servers, reach.Server{IPv4: a.ipv4(s), IPv6: name.ipv6, Probed: probed(results, i), Native4: native4(results, i),
 			Lost: name.err != nil && len(a.ipv4(s))+len(name.ipv6) == 0})
 	}
 	return w
@@ -111,6 +111,21 @@ func probed(results map[probeKey]probe.Result, server int) map[reach.Path]bool {
 	for k, r := range results {
 		if k.server == server {
 			out[k.path] = out[k.path] || r.Reachable
+		}
+	}
+	return out
+}
+
+// native4 tells whether any IPv4 address of the server answered natively.
+func native4(results map[probeKey]probe.Result, server int) reach.Native4 {
+	out := reach.NotProbed
+	for k, r := range results {
+		switch {
+		case k.server != server || k.path != reach.PathNative || !k.addr.Addr().Is4():
+		case r.Reachable:
+			return reach.Answers
+		default:
+			out = reach.Silent
 		}
 	}
 	return out
@@ -196,13 +211,29 @@ func unique(list []netip.Addr) []netip.Addr {
 // targets are the addresses to probe, each over the path that leads to it now.
 func (a *Agent) targets(out reach.Out, snap netstate.Snapshot) map[probeKey]probe.Target {
 	targets := make(map[probeKey]probe.Target)
+	over := ""
 	add := func(i int, s config.Server, path reach.Path, network string, ip netip.Addr) {
 		addr := netip.AddrPortFrom(ip, s.Port)
-		targets[probeKey{server: i, path: path, addr: addr}] = probe.Target{Name: s.Name, Addr: addr, Network: network,
+		targets[probeKey{server: i, path: path, addr: addr, over: over}] = probe.Target{Name: s.Name, Addr: addr, Network: network,
 			TLS: s.TLS, ServerName: s.ServerName, CAs: s.CAs, PinSHA256: s.Pins}
 	}
 	for i, s := range a.conf.Servers {
 		switch {
+		case out.Class == reach.ClassBrokenIPv4:
+			if up, ok := snap.Link(out.Uplink4); ok { // not through the CLAT
+				over = up.Name
+			}
+			for _, ip := range a.ipv4(s) {
+				add(i, s, reach.PathNative, "tcp4", ip)
+			}
+			over = ""
+			for _, ip := range a.ipv4(s) {
+				if a.running != nil && a.running.ready {
+					add(i, s, reach.PathCLAT, "tcp4", ip)
+				} else if p, ok := a.likely(out.Uplink); ok {
+					add(i, s, reach.PathSynthesized, "tcp6", p.Embed(ip))
+				}
+			}
 		case out.Class == reach.ClassV4Only || out.Class == reach.ClassDualStack || out.Class == reach.ClassNativeCLAT:
 			for _, ip := range a.ipv4(s) {
 				add(i, s, reach.PathNative, "tcp4", ip)
@@ -220,6 +251,16 @@ func (a *Agent) targets(out reach.Out, snap netstate.Snapshot) map[probeKey]prob
 		}
 	}
 	return targets
+}
+
+// likely is the prefix that a CLAT would use: the best of the uplink.
+func (a *Agent) likely(uplink int) (nat64.Prefix, bool) {
+	for _, c := range a.find.Report().Candidates {
+		if c.Link == 0 || c.Link == uplink {
+			return c.Prefix, true
+		}
+	}
+	return nat64.Prefix{}, false
 }
 
 // pathOf tells whether an IPv6 address of a server is its own or lies in a

@@ -29,6 +29,7 @@ type Machine struct {
 	since    time.Time // when this network was first seen
 	intent   CLAT
 	dead     deaths
+	lost4    lost4
 	credit   int // CLAT starts left before hold-down
 	creditAt time.Time
 }
@@ -51,7 +52,8 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	f := look(w)
 	m.track(now, f, w.Own)
 	w = m.current(w)
-	out := Out{Class: classify(f, w), Uplink: f.uplink(), Usable: usableAddr(f.link6, w.Own.Addr6)}
+	broken4, soon := m.lost4.follow(now, f.has4(), w.Servers)
+	out := Out{Class: classify(f, w, broken4), Uplink: f.uplink(), Uplink4: f.link4.Index, Usable: usableAddr(f.link6, w.Own.Addr6)}
 	silent := time.Time{}
 	if m.intent != (CLAT{}) {
 		silent = m.dead.follow(now, m.intent.Prefix, w.Own.Ready, throughCLAT(w))
@@ -62,7 +64,7 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	}
 	m.intent = clat
 	out.Intent = Intent{Epoch: m.epoch, CLAT: clat}
-	out.Wake = earliest(wake, silent, m.dead.next(now))
+	out.Wake = earliest(wake, soon, silent, m.dead.next(now))
 	out.Path, out.Reason, out.Detail = route(out.Class, clat, reason, detail, w)
 	if out.Path == PathCLAT && out.Detail == "" {
 		out.Detail = m.dead.text(now, clat.Prefix)
@@ -138,7 +140,7 @@ func (m *Machine) track(now time.Time, f facts, own Own) {
 	id := identity{f.link6.Index, f.link4.Index, f.route6.Gateway, f.route4.Gateway, net6(f.link6, own.Addr6)}
 	if m.epoch == 0 || id != m.net {
 		m.epoch++
-		m.net, m.since, m.dead = id, now, deaths{}
+		m.net, m.since, m.dead, m.lost4 = id, now, deaths{}, lost4{}
 	}
 	for m.credit < burst && !now.Before(m.creditAt.Add(holdDown)) {
 		m.credit++
@@ -177,13 +179,15 @@ func (m *Machine) current(w World) World {
 }
 
 // classify names the network.
-func classify(f facts, w World) Class {
+func classify(f facts, w World, broken4 bool) Class {
 	switch {
 	case !f.has6() && !f.has4():
 		if w.Foreign != "" {
 			return ClassNativeCLAT
 		}
 		return ClassOffline
+	case broken4:
+		return ClassBrokenIPv4
 	case f.has4() && f.has6():
 		return ClassDualStack
 	case f.has4():
@@ -237,6 +241,12 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 		return c, ReasonForeignCLAT, w.Foreign, wake
 	case class == ClassV4Only || class == ClassDualStack:
 		return c, ReasonNativeIPv4, fmt.Sprintf("IPv4 default route on %s", f.link4.Name), wake
+	case class == ClassBrokenIPv4 && w.Foreign != "":
+		return c, ReasonForeignCLAT, w.Foreign, wake
+	case class == ClassBrokenIPv4 && m.intent == c && !anyProbed(w, PathSynthesized):
+		// The server may be down: what works natively is not moved without proof
+		// that the NAT64 leads to it.
+		return c, ReasonBrokenIPv4, m.lost4.text(f), wake
 	case m.set.Off:
 		return c, ReasonOff, "", wake
 	case m.set.Paused:
@@ -244,6 +254,9 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	}
 	cand, ok := m.usable(now, f, w)
 	if !ok {
+		if class == ClassBrokenIPv4 {
+			return c, ReasonBrokenIPv4, m.lost4.text(f), wake
+		}
 		why, detail = noPrefix(f, w, m.set.All)
 		return c, why, detail, wake
 	}
@@ -254,7 +267,8 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if !ok {
 		return c, ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", cand.link.Name), wake
 	}
-	if m.set.All && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
+	all := m.set.All && class != ClassBrokenIPv4 // the native default route would win
+	if all && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
 		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
 	}
 	if m.intent == c && m.credit <= 0 {
@@ -262,7 +276,7 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	}
 	c = CLAT{
 		Uplink: cand.link.Index, Name: cand.link.Name, Ethernet: cand.link.Ethernet,
-		MTU6: mtu6(cand.link), Prefix: cand.Prefix, Net64: net64, IPv4: m.ipv4(w), All: m.set.All,
+		MTU6: mtu6(cand.link), Prefix: cand.Prefix, Net64: net64, IPv4: m.ipv4(w), All: all,
 	}
 	if w.Failed.Reason != "" && w.Failed.For == c {
 		return c, w.Failed.Reason, w.Failed.Detail, wake
@@ -311,6 +325,8 @@ func route(class Class, clat CLAT, why Reason, detail string, w World) (Path, Re
 		return PathNative, ReasonNativeServer, ""
 	case clat != (CLAT{}) && why == "" && w.Own.Ready:
 		return PathCLAT, throughCLAT(w), ""
+	case class == ClassBrokenIPv4 && anyProbed(w, PathNative): // by IPv6, then
+		return PathNative, ReasonNativeServer, detail
 	case anyProbed(w, PathSynthesized):
 		if why == "" {
 			why = ReasonCLATStarting

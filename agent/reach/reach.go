@@ -32,10 +32,11 @@ const (
 	ClassV6OnlyNoNAT64
 	ClassNativeCLAT
 	ClassDirectAccess // the uplink has no NAT64, but a tunnel of the organization's leads to one
+	ClassBrokenIPv4   // an IPv4 address and default route over which no server answers
 )
 
 var classWords = [...]string{"unknown", "offline", "v4-only", "dual-stack", "v6-only-native-server",
-	"v6-only-nat64-dns64", "v6-only-nat64", "v6-only-no-nat64", "native-clat", "directaccess"}
+	"v6-only-nat64-dns64", "v6-only-nat64", "v6-only-no-nat64", "native-clat", "directaccess", "broken-ipv4"}
 
 // String returns the word used in status and logs.
 func (c Class) String() string { return classWords[c] }
@@ -98,7 +99,9 @@ type Server struct {
 	IPv4   []netip.Addr
 	IPv6   []netip.Addr
 	Probed map[Path]bool // last result by path; missing: not probed
-	Lost   bool          // its name cannot be resolved, and no address is known
+	// Native4 is the last result over native IPv4, by the link of its default route.
+	Native4 Native4
+	Lost    bool // its name cannot be resolved, and no address is known
 }
 
 // CLAT is the translator that is wanted. The zero value is none. It is
@@ -122,12 +125,13 @@ type Intent struct {
 
 // Out is the result of one Step.
 type Out struct {
-	Intent Intent
-	Class  Class
-	Path   Path
-	Reason Reason
-	Detail string    // evidence for the reason, may be empty
-	Uplink int       // link index of the IPv6 (else IPv4) uplink, 0 none
-	Usable bool      // the uplink has an IPv6 address past duplicate address detection
-	Wake   time.Time // when to Step again at the latest; zero: only on news
+	Intent  Intent
+	Class   Class
+	Path    Path
+	Reason  Reason
+	Detail  string    // evidence for the reason, may be empty
+	Uplink  int       // link index of the IPv6 (else IPv4) uplink, 0 none
+	Uplink4 int       // link index of the native IPv4 uplink, 0 none
+	Usable  bool      // the uplink has an IPv6 address past duplicate address detection
+	Wake    time.Time // when to Step again at the latest; zero: only on news
 }

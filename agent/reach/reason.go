@@ -8,6 +8,7 @@ type Reason string
 const (
 	ReasonOffline      Reason = "no-default-route"
 	ReasonNativeIPv4   Reason = "native-ipv4"
+	ReasonBrokenIPv4   Reason = "ipv4-without-path"
 	ReasonNativeServer Reason = "server-has-ipv6"
 	ReasonForeignCLAT  Reason = "another-clat"
 	ReasonOff          Reason = "switched-off"
@@ -37,6 +38,7 @@ const lookAtServers = "Look at the servers below: refused means that the server'
 var texts = map[Reason]text{
 	ReasonOffline:      {"There is no default route, neither IPv6 nor IPv4.", "Connect to a network. reach64 goes on by itself when a router appears."},
 	ReasonNativeIPv4:   {"IPv4 works natively here, so reach64 stands down.", ""},
+	ReasonBrokenIPv4:   {"There is an IPv4 address and a default route here, but no server answers over it, nor through a NAT64.", lookAtServers + " If other IPv4 addresses answer, the server is down or blocked."},
 	ReasonNativeServer: {"The server has an IPv6 address of its own and answers there.", ""},
 	ReasonForeignCLAT:  {"Another CLAT is at work on this machine, so reach64 stands down.", "If that CLAT does not work, stop it; reach64 then takes over."},
 	ReasonOff:          {"reach64 is switched off by path.mode.", "Set path.mode = \"auto\" and reload the service."},

@@ -31,7 +31,7 @@ func (s Status) Exit() int {
 		}
 	}
 	switch {
-	case s.Reason == "another-clat" || s.Reason == "switched-off":
+	case s.Reason == "another-clat" || s.Reason == "switched-off" || s.Reason == "paused":
 		return ExitStoodDown
 	case s.Path == "none" && (s.Class == "unknown" || s.Reason == "clat-starting" || s.Reason == "waiting-for-dhcpv4"):
 		return ExitInconclusive
