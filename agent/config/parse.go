@@ -3,14 +3,11 @@ package config
 import (
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/reach64/reach64/resolver/dnssec"
 	"github.com/reach64/reach64/resolver/nat64"
@@ -86,26 +83,20 @@ type ReadFile func(name string) ([]byte, error)
 // says which file and, where it is known, which line and column. Several
 // mistakes are reported together.
 func Parse(name string, text []byte, read ReadFile) (Config, error) {
-	var r raw
-	dec := toml.NewDecoder(strings.NewReader(string(text)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r); err != nil {
-		return Config{}, explain(name, err)
-	}
-	v := validator{file: name, read: read}
-	c := v.config(r)
-	return c, errors.Join(v.errs...)
+	c, _, err := Merge([]Layer{{name, text}}, read)
+	return c, err
 }
 
 // validator turns raw values into typed ones and collects what is wrong.
 type validator struct {
-	file string
-	read ReadFile
-	errs []error
+	file    string // of what is said nowhere
+	read    ReadFile
+	origins map[string]Value
+	errs    []error
 }
 
 func (v *validator) bad(key, format string, args ...any) {
-	v.errs = append(v.errs, fmt.Errorf("%s: %s: %s", v.file, key, fmt.Sprintf(format, args...)))
+	v.errs = append(v.errs, fmt.Errorf("%s: %s: %s", v.originOf(key), key, fmt.Sprintf(format, args...)))
 }
 
 func (v *validator) config(r raw) Config {

@@ -23,7 +23,9 @@ type Managed interface {
 
 // Reloaded is what a reload did.
 type Reloaded struct {
-	// Restart are the changed keys that take effect when the service starts anew.
+	// Changed are the keys that differ from before.
+	Changed []string `json:"changed"`
+	// Restart are the keys that differ from those at the start and take effect when the service starts anew.
 	Restart []string `json:"restart"`
 }
 

@@ -94,7 +94,7 @@ func configuredPrefixes(file string, asked bool, stderr io.Writer) ([]knownPrefi
 	if _, err := os.Stat(file); !asked && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	conf, err := loadConfig(file)
+	conf, err := configuration{file: file}.load()
 	switch {
 	case err != nil && asked:
 		return nil, err

@@ -43,7 +43,11 @@ func reloadCommand() *cobra.Command {
 		case err != nil:
 			return err
 		}
-		fmt.Fprintln(c.OutOrStdout(), "reloaded")
+		if len(r.Changed) == 0 {
+			fmt.Fprintln(c.OutOrStdout(), "reloaded; nothing has changed")
+		} else {
+			fmt.Fprintln(c.OutOrStdout(), "reloaded; changed:", strings.Join(r.Changed, ", "))
+		}
 		if len(r.Restart) > 0 {
 			fmt.Fprintln(c.OutOrStdout(), "takes effect when the service is started anew:", strings.Join(r.Restart, ", "))
 		}

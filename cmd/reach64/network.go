@@ -72,7 +72,7 @@ func (f networkFlags) open() (*network, error) {
 		}
 		n.given = append(n.given, p)
 	}
-	conf, err := loadConfig(f.config)
+	conf, err := configuration{file: f.config}.load()
 	switch {
 	case err == nil:
 		n.conf = conf

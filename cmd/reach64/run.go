@@ -30,21 +30,21 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	var file string
+	var from configuration
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the service in the foreground",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return within(c.Context(), stopLimit, c.ErrOrStderr(), func(ctx context.Context) error { return serve(ctx, c.ErrOrStderr(), file) })
+			return within(c.Context(), stopLimit, c.ErrOrStderr(), func(ctx context.Context) error { return serve(ctx, c.ErrOrStderr(), from) })
 		},
 	}
-	c.Flags().StringVar(&file, "config", paths.ConfigFile(), "configuration file")
+	from.flags(c)
 	return c
 }
 
 // serve runs the service until ctx ends.
-func serve(ctx context.Context, stderr io.Writer, file string) error {
-	conf, err := loadConfig(file)
+func serve(ctx context.Context, stderr io.Writer, from configuration) error {
+	conf, values, err := from.values()
 	if err != nil {
 		return &exit{status.ExitConfig, err}
 	}
@@ -71,12 +71,12 @@ func serve(ctx context.Context, stderr io.Writer, file string) error {
 	if err != nil {
 		return permission(err)
 	}
-	return serveLocked(ctx, out, conf, func() (config.Config, error) { return loadConfig(file) })
+	return serveLocked(ctx, conf, &service{logs: out, load: from.values, values: values})
 }
 
 // serveLocked runs the agent and its control socket.
-func serveLocked(ctx context.Context, out *logs, conf config.Config, load func() (config.Config, error)) error {
-	log := out.log
+func serveLocked(ctx context.Context, conf config.Config, s *service) error {
+	log := s.logs.log
 	j, err := journal.Open(journalFile())
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
@@ -103,7 +103,7 @@ func serveLocked(ctx context.Context, out *logs, conf config.Config, load func()
 		return permission(fmt.Errorf("listen on control socket: %w", err))
 	}
 	log.WithFields(logrus.Fields{"version": version, "socket": socket, "pid": os.Getpid()}).Info("reach64 started")
-	s := &service{Agent: a, logs: out, load: load, manager: svc.Connect(log)}
+	s.Agent, s.manager = a, svc.Connect(log)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(gctx) })
 	g.Go(func() error { return control.NewServer(log, version, s).Run(gctx, listener) })
@@ -113,15 +113,6 @@ func serveLocked(ctx context.Context, out *logs, conf config.Config, load func()
 	}
 	log.Info("reach64 stopped")
 	return nil
-}
-
-// loadConfig reads and checks a configuration file.
-func loadConfig(file string) (config.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return config.Config{}, fmt.Errorf("read configuration: %w", err)
-	}
-	return config.Parse(file, text, os.ReadFile)
 }
 
 func newLog(w io.Writer) *logrus.Logger {

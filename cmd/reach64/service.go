@@ -25,14 +25,15 @@ import (
 const stopLimit = 15 * time.Second
 
 // service is the agent with what belongs to the process around it: configuration
-// files, the log, and the service manager. mu orders reloads.
+// files, the log, and the service manager. mu orders reloads and guards values.
 type service struct {
 	*agent.Agent
 	logs    *logs
-	load    func() (config.Config, error)
+	load    func() (config.Config, []config.Value, error)
 	manager *svc.Manager
 
-	mu sync.Mutex
+	mu     sync.Mutex
+	values []config.Value // in force
 }
 
 // run tells the service manager how things are, and reloads on SIGHUP, until ctx
@@ -75,7 +76,7 @@ func (s *service) Reload(ctx context.Context) (control.Reloaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	log := s.logs.log
-	conf, err := s.load()
+	conf, values, err := s.load()
 	if err == nil {
 		err = s.logs.apply(conf.Log)
 	}
@@ -87,12 +88,10 @@ func (s *service) Reload(ctx context.Context) (control.Reloaded, error) {
 	if err != nil {
 		return control.Reloaded{}, fmt.Errorf("apply configuration: %w", err)
 	}
-	entry := logrus.FieldLogger(log)
-	if len(restart) > 0 {
-		entry = log.WithField("restart_needed_for", strings.Join(restart, " "))
-	}
-	entry.Info("configuration reloaded")
-	return control.Reloaded{Restart: append([]string{}, restart...)}, nil
+	changed := config.Diff(s.values, values)
+	s.values = values
+	log.WithFields(logrus.Fields{"changed": strings.Join(changed, " "), "restart_needed_for": strings.Join(restart, " ")}).Info("configuration reloaded")
+	return control.Reloaded{Changed: append([]string{}, changed...), Restart: append([]string{}, restart...)}, nil
 }
 
 // SetLogLevel changes the level until the next reload or start.

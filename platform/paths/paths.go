@@ -1,9 +1,9 @@
 // Package paths says where the files of reach64 are on this operating system:
 // configuration, state, run-time files and the control socket.
 //
-// It makes nothing. The environment variables REACH64_STATE_DIR and
-// REACH64_RUN_DIR move state and run-time files, so that labs can run several
-// services beside each other.
+// It makes nothing. The environment variables REACH64_STATE_DIR, REACH64_RUN_DIR and
+// REACH64_POLICY_DIR move state, run-time files and policy, so that labs can run
+// several services beside each other.
 package paths
 
 import (
@@ -40,6 +40,10 @@ func ConfigFile() string { return filepath.Join(places().config, "reach64.toml")
 
 // ConfDir is the folder for drop-ins to ConfigFile.
 func ConfDir() string { return filepath.Join(places().config, "conf.d") }
+
+// PolicyDir is the folder for policy, which wins over everything else. The
+// administrator alone may write there.
+func PolicyDir() string { return env("REACH64_POLICY_DIR", filepath.Join(places().config, "policy.d")) }
 
 // StateDir holds what outlives a run: the journal and the secret.
 func StateDir() string { return env("REACH64_STATE_DIR", places().state) }

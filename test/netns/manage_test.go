@@ -59,7 +59,7 @@ func TestFlowsSurviveReloads(t *testing.T) {
 	s.rewrite(func(text string) string {
 		return text + "[[server]]\nname = \"198.51.100.77\"\n[path]\nhop_addresses = \"203.0.113.0/24\"\n[discovery]\nwkp_nonglobal = \"never\"\nsources = [\"ra\"]\n[probe]\ninterval = \"30s\"\n[dns]\nlisten = \"127.0.0.1:5354\"\n"
 	})
-	if out := s.tell(0, "reload"); !strings.Contains(out, "started anew: dns.listen") {
+	if out := s.tell(0, "reload"); !strings.Contains(out, "started anew: dns.listen") || !strings.Contains(out, "changed: server, path.hop_addresses, discovery.sources, discovery.wkp_nonglobal, probe.interval, dns.listen") {
 		t.Errorf("reload said %q; dns.listen needs a new start", out)
 	}
 	s.waitStatus("another server and only one source", 10*time.Second, func(st status) bool {

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/platform/paths"
+)
+
+// configuration is where a verb's configuration comes from.
+type configuration struct {
+	file string
+	set  []string
+}
+
+// flags adds --config and --set.
+func (c *configuration) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.file, "config", paths.ConfigFile(), "configuration file; drop-ins lie in conf.d beside it")
+	cmd.Flags().StringArrayVar(&c.set, "set", nil, "a key and its value over those of files and environment, such as path.mode=off")
+}
+
+// layers reads every source, the weakest first: the file, its drop-ins, the
+// environment, the command line, policy. The file of this system may be
+// missing where another source is there; one that was named may not.
+func (c configuration) layers() ([]config.Layer, error) {
+	var out []config.Layer
+	var errs []error
+	add := func(file string) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read configuration: %w", err))
+			return
+		}
+		out = append(out, config.Layer{Name: file, Text: text})
+	}
+	dropIns, err := filesIn(filepath.Join(filepath.Dir(c.file), "conf.d"))
+	errs = append(errs, err)
+	policies, err := filesIn(paths.PolicyDir())
+	errs = append(errs, err)
+	environment, err := config.Environment(os.Environ())
+	errs = append(errs, err)
+	set, err := config.Assign("--set", c.set)
+	errs = append(errs, err)
+	others := len(dropIns) + len(policies) + len(environment.Text) + len(set.Text)
+	if _, err := os.Stat(c.file); !errors.Is(err, fs.ErrNotExist) || others == 0 || c.file != paths.ConfigFile() {
+		add(c.file)
+	}
+	for _, file := range dropIns {
+		add(file)
+	}
+	for _, layer := range []config.Layer{environment, set} {
+		if len(layer.Text) > 0 {
+			out = append(out, layer)
+		}
+	}
+	for _, file := range policies {
+		add(file)
+	}
+	return out, errors.Join(errs...)
+}
+
+// filesIn are the TOML files of a folder, in the order of their names; of one that
+// does not exist none.
+func filesIn(dir string) (out []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".toml") && !strings.HasPrefix(e.Name(), ".") {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+// load reads and checks the configuration.
+func (c configuration) load() (config.Config, error) {
+	conf, _, err := c.values()
+	return conf, err
+}
+
+func (c configuration) values() (config.Config, []config.Value, error) {
+	layers, err := c.layers()
+	if err != nil {
+		return config.Config{}, nil, err
+	}
+	return config.Merge(layers, os.ReadFile)
+}
