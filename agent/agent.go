@@ -101,6 +101,11 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 		}
 		return probe.Probe(ctx, edges.Dial, t)
 	}, conf.Probe)
+	if edges.Observer != nil {
+		a.probes.observe = func(k probeKey, r probe.Result) {
+			edges.Observer.Probed(k.path.String(), r.Reason, r.Reachable, r.Connect+r.Handshake)
+		}
+	}
 	return a, nil
 }
 

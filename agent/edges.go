@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/netstate"
@@ -31,9 +32,17 @@ type Edges struct {
 	// Known returns the prefixes that the operating system knows, by link index; nil
 	// where it knows none. The loop alone calls it.
 	Known func() map[int][]discover.Known
+	// Observer is told of transitions and probes; nil: nobody.
+	Observer Observer
 	// Secret are the bytes from which CLAT addresses are derived, stable on one
 	// machine; empty: drawn anew.
 	Secret []byte
+}
+
+// Observer counts. Its methods must not block.
+type Observer interface {
+	Transition(class, path, reason string)
+	Probed(path, result string, reachable bool, took time.Duration)
 }
 
 // Monitor watches the network state.

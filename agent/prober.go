@@ -33,7 +33,8 @@ var probeRetry = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 
 // leaves the set, and Run waits for all. mu guards all fields below it.
 type prober struct {
 	probe   func(ctx context.Context, over string, t probe.Target) probe.Result
-	changed chan struct{} // capacity 1; a full channel means that news is waiting already
+	changed chan struct{}                    // capacity 1; a full channel means that news is waiting already
+	observe func(k probeKey, r probe.Result) // nil: nobody counts
 
 	mu      sync.Mutex
 	conf    config.Probe
@@ -109,7 +110,7 @@ func (p *prober) replace(targets map[probeKey]probe.Target) {
 		ctx, cancel := context.WithCancel(p.ctx)
 		r := &probing{cancel: cancel, again: make(chan struct{}, 1)}
 		p.running[k] = r
-		p.wg.Go(func() { p.keep(ctx, r, k.over, t) })
+		p.wg.Go(func() { p.keep(ctx, r, k, t) })
 	}
 }
 
@@ -148,12 +149,12 @@ func (p *prober) targets() []probeKey {
 }
 
 // keep probes one target until ctx ends.
-func (p *prober) keep(ctx context.Context, r *probing, over string, t probe.Target) {
+func (p *prober) keep(ctx context.Context, r *probing, k probeKey, t probe.Target) {
 	defer r.cancel()
 	for failures := 0; ; {
 		conf := p.times()
 		once, stop := context.WithTimeout(ctx, conf.Timeout)
-		res := p.probe(once, over, t)
+		res := p.probe(once, k.over, t)
 		stop()
 		if ctx.Err() != nil {
 			return
@@ -161,6 +162,9 @@ func (p *prober) keep(ctx context.Context, r *probing, over string, t probe.Targ
 		p.mu.Lock()
 		r.result, r.done = res, true
 		p.mu.Unlock()
+		if p.observe != nil {
+			p.observe(k, res)
+		}
 		notify(p.changed)
 		if failures++; res.Reachable {
 			failures = 0

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/reach64/reach64/agent/config"
@@ -88,7 +89,7 @@ func (a *Agent) settings() reach.Settings {
 // reconfigure brings all parts to another configuration. The loop alone calls it.
 func (a *Agent) reconfigure(conf config.Config) {
 	old := a.conf
-	conf.DNS, conf.Control = old.DNS, old.Control // as at the start
+	conf.DNS, conf.Metrics, conf.Control = old.DNS, old.Metrics, old.Control // as at the start
 	a.conf = conf
 	a.servers.Store(&conf.Servers)
 	if !reflect.DeepEqual(old.Servers, conf.Servers) {
@@ -114,10 +115,12 @@ func atStart(first, conf config.Config) (keys []string) {
 	for key, differs := range map[string]bool{
 		"control.socket": first.Control != conf.Control,
 		"dns.listen":     first.DNS != conf.DNS,
+		"metrics.listen": first.Metrics != conf.Metrics,
 	} {
 		if differs {
 			keys = append(keys, key)
 		}
 	}
+	slices.Sort(keys)
 	return keys
 }

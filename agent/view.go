@@ -69,6 +69,9 @@ func (t *timing) follow(now time.Time, out reach.Out, r discover.Report, results
 func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report, out reach.Out) {
 	if a.shown.since.IsZero() || a.shown.class != out.Class || a.shown.path != out.Path || a.shown.reason != out.Reason || a.shown.detail != out.Detail {
 		a.shown = shown{out.Class, out.Path, out.Reason, out.Detail, now}
+		if a.edges.Observer != nil {
+			a.edges.Observer.Transition(out.Class.String(), out.Path.String(), string(out.Reason))
+		}
 		a.log.WithFields(logrus.Fields{"class": out.Class.String(), "path": out.Path.String(), "reason": string(out.Reason),
 			"detail": out.Detail, "epoch": out.Intent.Epoch}).Info(out.Reason.Sentence())
 	}

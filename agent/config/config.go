@@ -23,6 +23,7 @@ type Config struct {
 	Probe     Probe
 	Log       Log
 	DNS       DNS
+	Metrics   Metrics
 	Control   Control
 }
 
@@ -108,6 +109,11 @@ type Log struct {
 	Level  string // error, warning, info, debug
 	Format string // text, json
 	File   string // "" for standard error
+}
+
+// Metrics is the table [metrics].
+type Metrics struct {
+	Listen netip.AddrPort // for Prometheus, a loopback address; not valid: none
 }
 
 // Control is the table [control].

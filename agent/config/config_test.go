@@ -141,7 +141,7 @@ func TestMistakesSayWhereAndWhat(t *testing.T) {
 		"source unknown":                   {ok + "[discovery]\nsources = [\"dhcp\"]\n", []string{"discovery.sources[1]", "dhcp"}},
 		"interval too short":               {ok + "[probe]\ninterval = \"1s\"\n", []string{"probe.interval", "10s"}},
 		"scope unknown":                    {ok + "[path]\nscope = \"some\"\n", []string{"path.scope", "server, all"}},
-		"part of a later version":          {ok + "[metrics]\nlisten = \"127.0.0.1:9464\"\n", []string{"metrics.listen", "not part of this version"}},
+		"metrics for everybody":            {ok + "[metrics]\nlisten = \"0.0.0.0:9464\"\n", []string{"metrics.listen", "loopback"}},
 		"validation with nothing to trust": {ok + "[discovery]\nrequire_validation = true\n", []string{"require_validation", "give trusted_domains or nat64_names"}},
 		"a trusted domain that is none":    {ok + "[discovery]\ntrusted_domains = [\".\"]\n", []string{"discovery.trusted_domains"}},
 		"a name of a NAT64 that is none":   {ok + "[discovery]\nnat64_names = [\"a b\"]\n", []string{"discovery.nat64_names[1]"}},

@@ -118,6 +118,7 @@ func (v *validator) config(r raw) Config {
 			File:   r.Log.File,
 		},
 		Control: Control{Socket: r.Control.Socket},
+		Metrics: Metrics{Listen: v.loopback("metrics.listen", r.Metrics.Listen, 9464)},
 		DNS:     DNS{Listen: v.loopback("dns.listen", r.DNS.Listen, 53)},
 	}
 	if len(r.Server) == 0 {
@@ -126,16 +127,7 @@ func (v *validator) config(r raw) Config {
 	for i, s := range r.Server {
 		c.Servers = append(c.Servers, v.server(fmt.Sprintf("server[%d]", i+1), s))
 	}
-	v.later("metrics.listen", r.Metrics.Listen != "", "the metrics listener")
 	return c
-}
-
-// later refuses a key whose part is not in this version: taking it silently
-// would promise something that does not happen.
-func (v *validator) later(key string, set bool, what string) {
-	if set {
-		v.bad(key, "%s is not part of this version; remove the key", what)
-	}
 }
 
 // oneOf returns value, or the first of the words when it is empty.

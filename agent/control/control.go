@@ -28,6 +28,9 @@ type Service interface {
 	Refresh() // look for prefixes and probe the servers again now
 }
 
+// Measured is a Service with metrics, in the text format of Prometheus.
+type Measured interface{ Metrics() http.Handler }
+
 // Server serves the API on one listener.
 type Server struct {
 	svc     Service
@@ -53,6 +56,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/watch", s.watch)
+	if m, ok := s.svc.(Measured); ok {
+		mux.Handle("GET /v1/metrics", m.Metrics())
+	}
 	mux.HandleFunc("POST /v1/refresh", s.refresh)
 	mux.HandleFunc("POST /v1/reload", s.reload())
 	mux.HandleFunc("POST /v1/pause", s.pause())

@@ -83,6 +83,17 @@ func resumeCommand() *cobra.Command {
 	})
 }
 
+func metricsCommand() *cobra.Command {
+	return manage("metrics", "Print the service's metrics, in the text format of Prometheus", func(c *cobra.Command, socket string, _ []string) error {
+		text, err := control.Get(c.Context(), socket, "/v1/metrics")
+		if err != nil {
+			return err
+		}
+		_, err = c.OutOrStdout().Write(text)
+		return err
+	})
+}
+
 func logLevelCommand() *cobra.Command {
 	c := manage("log-level LEVEL", "Set the service's log level until its next reload or start", func(c *cobra.Command, socket string, args []string) error {
 		return post(c.Context(), socket, "/v1/log-level?level="+url.QueryEscape(args[0]))

@@ -18,6 +18,7 @@ import (
 	"github.com/reach64/reach64/agent"
 	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/control"
+	"github.com/reach64/reach64/agent/metrics"
 	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/ipc"
@@ -90,6 +91,8 @@ func serveLocked(ctx context.Context, conf config.Config, s *service) error {
 	if edges.Secret, err = secret(); err != nil {
 		return err
 	}
+	s.metrics = metrics.New(version)
+	edges.Observer = s.metrics
 	a, err := agent.New(log, conf, edges, os.Getpid())
 	if err != nil {
 		return err
@@ -104,10 +107,14 @@ func serveLocked(ctx context.Context, conf config.Config, s *service) error {
 	}
 	log.WithFields(logrus.Fields{"version": version, "socket": socket, "pid": os.Getpid()}).Info("reach64 started")
 	s.Agent, s.manager = a, svc.Connect(log)
+	s.metrics.Show(a.Status)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(gctx) })
 	g.Go(func() error { return control.NewServer(log, version, s).Run(gctx, listener) })
 	g.Go(func() error { return s.run(gctx) })
+	if listen := conf.Metrics.Listen; listen.IsValid() {
+		g.Go(func() error { return s.metrics.Serve(gctx, log, listen) })
+	}
 	if err := g.Wait(); err != nil {
 		return permission(err)
 	}

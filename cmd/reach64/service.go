@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/pprof"
@@ -17,6 +18,7 @@ import (
 	"github.com/reach64/reach64/agent"
 	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/control"
+	"github.com/reach64/reach64/agent/metrics"
 	"github.com/reach64/reach64/platform/svc"
 )
 
@@ -29,6 +31,7 @@ const stopLimit = 15 * time.Second
 type service struct {
 	*agent.Agent
 	logs    *logs
+	metrics *metrics.Metrics
 	load    func() (config.Config, []config.Value, error)
 	manager *svc.Manager
 
@@ -69,6 +72,9 @@ func (s *service) run(ctx context.Context) error {
 		}
 	}
 }
+
+// Metrics serves them on the control socket.
+func (s *service) Metrics() http.Handler { return s.metrics.Handler() }
 
 // Reload reads the configuration again and goes over to it. A bad one is refused
 // whole; the old one stays.

@@ -86,6 +86,7 @@ var Table = map[string]Entry{
 
 	// L2 to L4.
 	"agent/control":   {Kind: API},
+	"agent/metrics":   {Kind: API},
 	"agent/diag":      {Kind: API},
 	"agent":           {Kind: Agent},
 	"cmd/reach64":     {Kind: Command},
