@@ -315,6 +315,8 @@ func mtu6(l netstate.Link) int {
 // matters most to a person.
 func route(class Class, clat CLAT, why Reason, detail string, w World) (Path, Reason, string) {
 	switch {
+	case class == ClassOffline: // whatever was reached a moment ago
+		return PathNone, why, detail
 	case class == ClassV4Only || class == ClassDualStack:
 		return PathNative, why, detail
 	case class == ClassNativeCLAT && anyProbed(w, PathNative):

@@ -1,0 +1,159 @@
+package reach
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/reach64/reach64/resolver/pref64"
+)
+
+// A network is one of each class, settled: what the machine ends at in it, whatever
+// was before.
+type network struct {
+	name   string
+	make   func() *world
+	class  Class
+	path   Path
+	reason Reason
+	clat   bool
+}
+
+func networks() []network {
+	return []network{
+		{"offline", func() *world { return v6only().down() }, ClassOffline, PathNone, ReasonOffline, false},
+		{"IPv4 only", func() *world { return v6only().native4().no6().over4(Answers) }, ClassV4Only, PathNative, ReasonNativeIPv4, false},
+		{"dual stack", func() *world { return dual().over4(Answers) }, ClassDualStack, PathNative, ReasonNativeIPv4, false},
+		{"dual stack whose IPv4 leads nowhere", func() *world { return dual().over4(Silent).probed(PathSynthesized, true) }, ClassBrokenIPv4, PathSynthesized, ReasonCLATStarting, true},
+		{"server with IPv6", func() *world { return v6only().probed(PathNative, true) }, ClassV6OnlyNativeServer, PathNative, ReasonNativeServer, false},
+		{"NAT64 and DNS64", func() *world { return v6only().prefix(prefixA, pref64.DNS).dns64() }, ClassV6OnlyNAT64DNS64, PathNone, ReasonCLATStarting, true},
+		{"NAT64, the CLAT is up", func() *world { return v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true) }, ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
+		{"another NAT64", func() *world { return v6only().prefix(prefixB, pref64.RA) }, ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
+		{"no NAT64", v6only, ClassV6OnlyNoNAT64, PathNone, ReasonNoPrefix, false},
+		{"still asking", func() *world { return v6only().searching() }, ClassUnknown, PathNone, ReasonSearching, false},
+		{"silent DNS", func() *world { return v6only().unclear() }, ClassUnknown, PathNone, ReasonUnclear, false},
+		{"another CLAT", func() *world { return v6only().prefix(prefixA, pref64.RA).foreign() }, ClassNativeCLAT, PathNone, ReasonForeignCLAT, false},
+		{"no /64", func() *world { return v6only().prefix(prefixA, pref64.RA).only128() }, ClassV6OnlyNAT64, PathNone, ReasonNo64, false},
+	}
+}
+
+// settle steps through a network until nothing changes any more: what was found before
+// belongs to the epoch before, and some verdicts take time.
+func (n network) settle(m *Machine, from time.Time) (out Out, at time.Time) {
+	for at = from; at.Before(from.Add(time.Minute)); at = at.Add(time.Second) {
+		w := n.make()
+		w.Epoch = m.epoch // discovery has caught up
+		out = m.Step(at, w.World)
+	}
+	return out, at
+}
+
+// TestEveryChangeOfNetwork goes from each network to each other one, and back.
+func TestEveryChangeOfNetwork(t *testing.T) {
+	for _, from := range networks() {
+		for _, to := range networks() {
+			t.Run(from.name+", then "+to.name, func(t *testing.T) {
+				m, at := New(Settings{}), t0
+				epoch := uint64(0)
+				for _, n := range []network{from, to, from} {
+					var out Out
+					out, at = n.settle(m, at)
+					if out.Class != n.class || out.Path != n.path || out.Reason != n.reason || (out.Intent.CLAT != (CLAT{})) != n.clat {
+						t.Errorf("%s: %v, %v, %q, CLAT %+v; want %v, %v, %q, %v", n.name, out.Class, out.Path, out.Reason, out.Intent.CLAT, n.class, n.path, n.reason, n.clat)
+					}
+					if out.Intent.Epoch < epoch {
+						t.Errorf("%s: epoch %d after %d", n.name, out.Intent.Epoch, epoch)
+					}
+					epoch = out.Intent.Epoch
+				}
+			})
+		}
+	}
+}
+
+// random makes a world of bits.
+func random(b, c byte) *world {
+	w := v6only()
+	for i, do := range []func() *world{w.native4, w.down, w.dns64, w.searching, w.unclear, w.foreign, w.noServer4, w.tentative} {
+		if b>>i&1 == 1 {
+			do()
+		}
+	}
+	switch c & 3 {
+	case 1:
+		w.prefix(prefixA, pref64.RA)
+	case 2:
+		w.prefix(prefixB, pref64.DNS)
+	case 3:
+		w.prefix(prefixB, pref64.RA).prefix(prefixA, pref64.Policy)
+	}
+	w.over4(Native4(c >> 2 & 3 % 3))
+	if c>>4&1 == 1 {
+		w.up()
+	}
+	switch c >> 5 & 3 {
+	case 1:
+		w.probed(PathCLAT, c>>7 == 1)
+	case 2:
+		w.probed(PathSynthesized, c>>7 == 1)
+	case 3:
+		w.probed(PathNative, c>>7 == 1)
+	}
+	return w
+}
+
+// FuzzStep: whatever happens, and in whatever order, these hold.
+func FuzzStep(f *testing.F) {
+	f.Add([]byte{0, 1, 1, 0, 0x11, 1, 1, 0x31, 3})
+	f.Add([]byte{1, 0x09, 5, 1, 0xc9, 5, 1, 0x15, 5})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		m, now, epoch := New(Settings{All: len(script)%2 == 1}), t0, uint64(0)
+		for ; len(script) >= 3; script = script[3:] {
+			now = now.Add(time.Duration(script[2]) * 100 * time.Millisecond)
+			w := random(script[0], script[1])
+			if w.Epoch = m.epoch; script[2]%7 == 0 {
+				w.Epoch = 0 // of before
+			}
+			m.Step(now, w.World) // a CLAT may begin here
+			out := m.Step(now, w.World)
+			if again := m.Step(now, w.World); w.Epoch == out.Intent.Epoch && again != out {
+				t.Errorf("the same world at the same time: %+v, then %+v", out, again)
+			}
+			invariants(t, now, w.World, out)
+			if out.Intent.Epoch < epoch {
+				t.Errorf("epoch %d after %d", out.Intent.Epoch, epoch)
+			}
+			epoch = out.Intent.Epoch
+		}
+	})
+}
+
+func invariants(t *testing.T, now time.Time, w World, out Out) {
+	t.Helper()
+	clat := out.Intent.CLAT
+	native := out.Class == ClassV4Only || out.Class == ClassDualStack
+	switch {
+	case native && (clat != (CLAT{}) || out.Path != PathNative):
+		t.Errorf("native IPv4, yet %+v", out)
+	case w.Foreign != "" && clat != (CLAT{}):
+		t.Errorf("two CLATs: %+v", out)
+	case out.Path == PathCLAT && (clat == (CLAT{}) || !w.Own.Ready):
+		t.Errorf("a path through no CLAT: %+v", out)
+	case out.Reason.Sentence() == "":
+		t.Errorf("no sentence for %q", out.Reason)
+	case !out.Wake.IsZero() && !out.Wake.After(now):
+		t.Errorf("wakes at %v, now is %v", out.Wake, now)
+	case out.Class == ClassOffline && (out.Path != PathNone || clat != (CLAT{})):
+		t.Errorf("offline, yet %+v", out)
+	}
+	if clat == (CLAT{}) {
+		return
+	}
+	found := false
+	for _, c := range w.Prefixes {
+		found = found || c.Prefix == clat.Prefix
+	}
+	if l, ok := w.Net.Link(clat.Uplink); !found || !ok || !l.Up || !clat.Net64.IsValid() || !netip.MustParsePrefix("192.0.0.0/29").Contains(clat.IPv4) {
+		t.Errorf("a CLAT without prefix, link or addresses: %+v of %+v", clat, w.Net)
+	}
+}
