@@ -92,7 +92,7 @@ func (a *Agent) reconfigure(conf config.Config) {
 	conf.DNS, conf.Metrics, conf.Control = old.DNS, old.Metrics, old.Control // as at the start
 	a.conf = conf
 	a.servers.Store(&conf.Servers)
-	if !reflect.DeepEqual(old.Servers, conf.Servers) {
+	if !slices.EqualFunc(old.Servers, conf.Servers, sameServer) {
 		a.probes.set(nil) // its keys are places in the list
 		a.names.rename(resolvable(conf.Servers))
 	}
@@ -104,6 +104,15 @@ func (a *Agent) reconfigure(conf config.Config) {
 	if a.running != nil {
 		a.running.stale = true // its translator has addresses and rules of the configuration
 	}
+}
+
+// sameServer compares the certificates by what they are, not where they lie.
+func sameServer(x, y config.Server) bool {
+	if (x.CAs == nil) != (y.CAs == nil) || x.CAs != nil && !x.CAs.Equal(y.CAs) {
+		return false
+	}
+	x.CAs, y.CAs = nil, nil
+	return reflect.DeepEqual(x, y)
 }
 
 func findWhat(c config.Config) discover.Config {
