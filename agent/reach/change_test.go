@@ -157,3 +157,18 @@ func invariants(t *testing.T, now time.Time, w World, out Out) {
 		t.Errorf("a CLAT without prefix, link or addresses: %+v of %+v", clat, w.Net)
 	}
 }
+
+// TestRoamingIsNoFlapping: a link that goes and comes back has its CLAT at once, as
+// often as it does.
+func TestRoamingIsNoFlapping(t *testing.T) {
+	m, now := New(Settings{}), t0
+	for range 20 {
+		now = now.Add(time.Second)
+		m.Step(now, v6only().down().World)
+		now = now.Add(time.Second)
+		w := v6only().prefix(prefixA, pref64.RA)
+		if out := m.Step(now, w.World); out.Reason != ReasonCLATStarting {
+			t.Fatalf("%v after the start: %+v", now.Sub(t0), out)
+		}
+	}
+}

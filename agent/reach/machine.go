@@ -14,10 +14,11 @@ const (
 	// dhcpWait is how long a default route waits for DHCPv4 to bring native
 	// IPv4, spec CLAT-11.
 	dhcpWait = 4 * time.Second
-	// A CLAT may come up burst times in a row after standing down, then once
-	// every holdDown: flapping IPv4 does not flap the CLAT, spec CLAT-15.
+	// A CLAT may come up burst times in a row after standing down for native IPv4,
+	// then once every holdDown: flapping IPv4 does not flap the CLAT, spec CLAT-15.
+	// Going from network to network is no flapping.
 	holdDown = 30 * time.Second
-	burst    = 3
+	burst    = 2
 )
 
 // Machine remembers what decisions need of the past. The zero value is not
@@ -32,6 +33,7 @@ type Machine struct {
 	lost4    lost4
 	credit   int // CLAT starts left before hold-down
 	creditAt time.Time
+	yielded  bool // the last CLAT stood down for native IPv4
 }
 
 // identity is what makes a network another one.
@@ -59,8 +61,12 @@ func (m *Machine) Step(now time.Time, w World) Out {
 		silent = m.dead.follow(now, m.intent.Prefix, w.Own.Ready, throughCLAT(w))
 	}
 	clat, reason, detail, wake := m.want(now, f, w, out.Class)
-	if m.intent == (CLAT{}) && clat != (CLAT{}) {
+	switch {
+	case m.intent == (CLAT{}) && clat != (CLAT{}) && m.yielded:
 		m.credit--
+		m.yielded = false
+	case m.intent != (CLAT{}) && clat == (CLAT{}):
+		m.yielded = reason == ReasonNativeIPv4
 	}
 	m.intent = clat
 	out.Intent = Intent{Epoch: m.epoch, CLAT: clat}
@@ -271,7 +277,7 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if all && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
 		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
 	}
-	if m.intent == c && m.credit <= 0 {
+	if m.intent == c && m.yielded && m.credit <= 0 {
 		return c, ReasonHoldDown, "", m.creditAt.Add(holdDown)
 	}
 	c = CLAT{

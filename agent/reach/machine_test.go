@@ -171,7 +171,7 @@ func TestFlappingIPv4IsDamped(t *testing.T) { // spec CLAT-15
 	v6 := func() World { return v6only().prefix(prefixA, pref64.RA).World }
 	both := func() World { return v6only().native4().prefix(prefixA, pref64.RA).World }
 	now := t0
-	for i := range burst {
+	for i := range burst + 1 { // the first start, and burst returns
 		if out := m.Step(now, v6()); out.Intent.CLAT == (CLAT{}) {
 			t.Fatalf("change %d: no CLAT: %q", i, out.Reason)
 		}
