@@ -57,12 +57,7 @@ func TestRoaming(t *testing.T) {
 	l.client.ip("link set eth0 down\n link set eth0 up") // so that the kernel's lists have the order that they get
 	s.start().up()
 	s.stop()
-	eventually(t, 10*time.Second, "every address is unique", func() error {
-		if out := l.client.must("ip", "addr", "show", "tentative"); out != "" {
-			return errRunning
-		}
-		return nil
-	})
+	l.unique()
 	before := l.client.state()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -101,7 +96,19 @@ func TestRoaming(t *testing.T) {
 		t.Logf("%-40s %2d times, median %6v, worst %6v", name, len(list), list[len(list)/2].Round(time.Millisecond), list[len(list)-1].Round(time.Millisecond))
 	}
 	s.stop()
+	l.unique()
 	l.client.unchanged(before)
+}
+
+// unique waits until the kernel has looked for duplicates of each address.
+func (l *lab) unique() {
+	l.t.Helper()
+	eventually(l.t, 10*time.Second, "every address is unique", func() error {
+		if out := l.client.must("ip", "addr", "show", "tentative"); out != "" {
+			return fmt.Errorf("tentative: %s", out)
+		}
+		return nil
+	})
 }
 
 // held is what the service holds: open descriptors, and resident memory in KiB.
