@@ -56,6 +56,7 @@ type Agent struct {
 	// The loop alone uses these.
 	machine     *reach.Machine
 	epoch       uint64
+	readAt      time.Time  // when reading the current snapshot began
 	usable      bool       // the uplink had a usable IPv6 address at the last decision
 	wanted      reach.CLAT // of the last decision
 	running     *instance
@@ -186,6 +187,7 @@ func (a *Agent) Status() status.Status {
 
 // loop is the one place where events become decisions.
 func (a *Agent) loop(ctx context.Context) error {
+	a.readAt = a.now()
 	snap, err := a.edges.Monitor.Snapshot()
 	if err != nil {
 		return fmt.Errorf("read network state: %w", err)
@@ -200,10 +202,11 @@ func (a *Agent) loop(ctx context.Context) error {
 			a.shut(ctx, snap)
 			return nil
 		case <-a.edges.Monitor.Changed():
+			at := a.now()
 			if s, err := a.edges.Monitor.Snapshot(); err != nil {
 				a.log.WithError(err).Error("read network state")
 			} else {
-				snap = s
+				snap, a.readAt = s, at
 			}
 		case <-a.refresh:
 			a.find.Refresh()

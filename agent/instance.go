@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -45,7 +46,9 @@ type instance struct {
 	steer   Steering
 	routes  []netip.Prefix
 	ready   bool
-	stale   bool // the configuration has changed since the translator was made
+	stale   bool        // the configuration has changed since the translator was made
+	applied time.Time   // when state was last applied
+	repairs []time.Time // when others' changes were undone, within repairWindow
 	stop    context.CancelFunc
 	done    chan struct{} // closed when the engine has ended
 	err     error         // why the engine ended; read after done
@@ -78,6 +81,7 @@ func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLA
 	if err = a.edges.Configure.Apply(ctx, have, in.state()); err != nil {
 		return nil, fmt.Errorf("configure addresses: %w", err)
 	}
+	in.applied = a.now()
 	in.steer, err = a.edges.Steer(Steer{Device: in.dev.Index(), Uplink: want.Uplink, Ethernet: want.Ethernet,
 		CLAT6: in.addr6, Prefixes: []nat64.Prefix{want.Prefix}})
 	if err != nil {
@@ -161,12 +165,19 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 	default:
 	}
 	addr, found := addressOn(have, in.want.Uplink, in.addr6)
+	lost := a.lost(have, in)
 	switch {
 	case found && addr.DADFailed:
 		return true, nil
-	case !found && !in.ready, found && addr.Tentative:
+	case !found && !in.ready && lost == "", found && addr.Tentative:
 		return false, nil // not visible yet, or its check for duplicates goes on
-	case found && in.ready && !in.stale && slices.Equal(routes, in.routes):
+	case lost != "":
+		if err := a.repair(in, lost); err != nil {
+			return false, err
+		}
+	case !found && in.ready:
+		return false, nil // the snapshot is from before it was added again
+	case in.ready && !in.stale && slices.Equal(routes, in.routes):
 		return false, nil
 	}
 	tr, err := a.translator(in, routes)
@@ -179,7 +190,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 		return false, fmt.Errorf("configure routes: %w", err)
 	}
 	// When somebody removed the address it was just added again, and is checked anew.
-	in.ready = found
+	in.applied, in.ready = a.now(), found
 	return false, nil
 }
 
@@ -204,6 +215,8 @@ func failure(err error, want reach.CLAT) reach.Failure {
 		f.Reason = reach.ReasonNotPermitted
 	case errors.Is(err, errDuplicate):
 		f.Reason = reach.ReasonDuplicate
+	case errors.Is(err, errContested):
+		f.Reason = reach.ReasonContested
 	}
 	return f
 }

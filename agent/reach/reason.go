@@ -28,6 +28,7 @@ const (
 	ReasonNotPermitted Reason = "not-permitted"
 	ReasonDatapath     Reason = "datapath-failed"
 	ReasonDuplicate    Reason = "duplicate-address"
+	ReasonContested    Reason = "changed-by-others"
 )
 
 // text is what a reason means to a person, and what to do about it.
@@ -57,6 +58,7 @@ var texts = map[Reason]text{
 	ReasonSomeSilent:   {"The CLAT is up, but not every server is reached through it.", lookAtServers},
 	ReasonNotPermitted: {"The CLAT could not be set up: reach64 is not permitted to.", "Run the service as root, or give it the capability that is named."},
 	ReasonDatapath:     {"The CLAT could not be set up.", "See the detail; reach64 tries again when the network changes and every 30 seconds."},
+	ReasonContested:    {"Another program keeps taking away the CLAT's addresses or routes, so reach64 stands back for a while.", "See the detail for what is taken away, and keep that program's hands off it (NetworkManager: unmanaged-devices=interface-name:clat*). reach64 tries again every 30 seconds."},
 	ReasonDuplicate:    {"The CLAT's IPv6 address is in use by another machine.", "reach64 draws another one by itself; if this stays, a device on the link answers for every address."},
 }
 

@@ -90,7 +90,7 @@ func Plan(have netstate.Snapshot, applied, want Want) []Step {
 		}
 	}
 	for _, d := range want.Devices {
-		if !slices.Contains(applied.Devices, d) {
+		if !slices.Contains(applied.Devices, d) || lostDevice(have, d) {
 			steps = append(steps, Step{Device: d})
 		}
 	}
@@ -105,6 +105,16 @@ func Plan(have netstate.Snapshot, applied, want Want) []Step {
 		}
 	}
 	return steps
+}
+
+// Drift is what is missing from have of a state that was applied before have was
+// read: what others took away or changed meanwhile.
+func Drift(have netstate.Snapshot, applied Want) []Step { return Plan(have, applied, applied) }
+
+// lostDevice tells whether a link that is there was taken down, or has another MTU.
+func lostDevice(have netstate.Snapshot, d Device) bool {
+	l, ok := have.Link(d.Link)
+	return ok && (!l.Up || l.MTU != d.MTU)
 }
 
 // lostAddr tells whether a link that is there does not have the address.

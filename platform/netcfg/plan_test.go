@@ -22,7 +22,7 @@ var (
 func there() netstate.Snapshot {
 	return netstate.Snapshot{
 		Links: []netstate.Link{{Index: 2, Name: "eth0", Addrs: []netstate.Addr{{Prefix: addr6.Prefix}}},
-			{Index: 9, Name: "clat0", Addrs: []netstate.Addr{{Prefix: addr4.Prefix}}}},
+			{Index: 9, Name: "clat0", Up: true, MTU: 1480, Addrs: []netstate.Addr{{Prefix: addr4.Prefix}}}},
 		Routes: []netstate.Route{{Link: 9, Dst: routeA.Dst, Metric: 2048}},
 	}
 }
@@ -32,6 +32,9 @@ func TestPlan(t *testing.T) {
 	noAddr.Links[0].Addrs = nil
 	noRoute := there()
 	noRoute.Routes = nil
+	down, small := there(), there()
+	down.Links[1].Up = false
+	small.Links[1].MTU = 1280
 	tests := map[string]struct {
 		have          netstate.Snapshot
 		applied, want Want
@@ -46,11 +49,13 @@ func TestPlan(t *testing.T) {
 			"remove route to 198.51.100.10/32 over link 9 metric 2048", "remove address 2001:db8:1::c1a7/128 on link 2", "remove address 192.0.0.3/32 on link 9"}},
 		"another route": {there(), whole, Want{Devices: whole.Devices, Addrs: whole.Addrs, Routes: []Route{routeB}}, []string{
 			"remove route to 198.51.100.10/32 over link 9 metric 2048", "add route to 192.0.0.8/32 over link 9 metric 2048"}},
-		"somebody removed our address": {noAddr, whole, whole, []string{"add address 2001:db8:1::c1a7/128 on link 2"}},
-		"somebody removed our route":   {noRoute, whole, whole, []string{"add route to 198.51.100.10/32 over link 9 metric 2048"}},
-		"snapshot older than our link": {netstate.Snapshot{}, whole, whole, nil},
-		"MTU changed":                  {there(), whole, Want{Devices: []Device{{Link: 9, MTU: 1260}}, Addrs: whole.Addrs, Routes: whole.Routes}, []string{"add device settings of link 9"}},
-		"what others made is not ours": {there(), Want{}, Want{}, nil},
+		"somebody removed our address":         {noAddr, whole, whole, []string{"add address 2001:db8:1::c1a7/128 on link 2"}},
+		"somebody removed our route":           {noRoute, whole, whole, []string{"add route to 198.51.100.10/32 over link 9 metric 2048"}},
+		"somebody took our device down":        {down, whole, whole, []string{"add device settings of link 9"}},
+		"somebody gave our device another MTU": {small, whole, whole, []string{"add device settings of link 9"}},
+		"snapshot older than our link":         {netstate.Snapshot{}, whole, whole, nil},
+		"MTU changed":                          {there(), whole, Want{Devices: []Device{{Link: 9, MTU: 1260}}, Addrs: whole.Addrs, Routes: whole.Routes}, []string{"add device settings of link 9"}},
+		"what others made is not ours":         {there(), Want{}, Want{}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
