@@ -12,7 +12,8 @@ import (
 )
 
 // Assign makes a layer of assignments such as "path.mode=off". Lists are separated by
-// commas; "server=NAME[:PORT],..." gives all servers.
+// commas, or written as in TOML; "server=NAME[:PORT],..." gives all servers. With an
+// error the layer has the assignments that are right.
 func Assign(name string, assignments []string) (Layer, error) {
 	held := make(map[string]Value)
 	var errs []error
@@ -30,14 +31,11 @@ func Assign(name string, assignments []string) (Layer, error) {
 		}
 		held[key] = Value{Key: key, Value: v}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return Layer{}, err
-	}
 	text, err := toml.Marshal(nested(held))
 	if err != nil {
-		return Layer{}, fmt.Errorf("%s: %w", name, err)
+		errs = append(errs, fmt.Errorf("%s: %w", name, err))
 	}
-	return Layer{name, text}, nil
+	return Layer{name, text}, errors.Join(errs...)
 }
 
 // Environment makes a layer of variables such as REACH64_PATH_MODE=off and
@@ -97,6 +95,13 @@ func valueOf(key, text string) (any, error) {
 	kind := kindOf(key)
 	if kind == nil {
 		return nil, unknown(key)
+	}
+	if strings.HasPrefix(text, "[") || strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "'") {
+		var held struct{ V any }
+		if err := toml.Unmarshal([]byte("V = "+text), &held); err != nil {
+			return nil, fmt.Errorf("%s: %s is not written as TOML wants it: %w", key, text, err)
+		}
+		return held.V, nil
 	}
 	switch kind.Kind() {
 	case reflect.Bool:

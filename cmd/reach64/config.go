@@ -64,8 +64,8 @@ func configCheckCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			layers, err := from.layers()
-			if err == nil {
-				_, err = from.load()
+			if _, all := from.load(); all != nil {
+				err = all
 			}
 			if err != nil {
 				return &exit{status.ExitConfig, err}

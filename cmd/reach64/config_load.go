@@ -89,8 +89,13 @@ func (c configuration) load() (config.Config, error) {
 
 func (c configuration) values() (config.Config, []config.Value, error) {
 	layers, err := c.layers()
-	if err != nil {
+	var unread *fs.PathError
+	if errors.As(err, &unread) {
+		return config.Config{}, nil, err // what the file holds may make the rest right
+	}
+	conf, values, wrong := config.Merge(layers, os.ReadFile)
+	if err = errors.Join(err, wrong); err != nil {
 		return config.Config{}, nil, err
 	}
-	return config.Merge(layers, os.ReadFile)
+	return conf, values, nil
 }

@@ -25,7 +25,6 @@ func TestScripts(t *testing.T) {
 			e.Setenv("REACH64_STATE_DIR", e.WorkDir+"/state")
 			e.Setenv("REACH64_RUN_DIR", e.WorkDir+"/run")
 			e.Setenv("REACH64_POLICY_DIR", e.WorkDir+"/policy.d")
-			e.Setenv("REACH64_POLICY_DIR", e.WorkDir+"/policy.d")
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
