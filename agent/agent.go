@@ -33,6 +33,10 @@ import (
 // retryAfter is how long a CLAT that could not be set up is left alone.
 const retryAfter = 30 * time.Second
 
+// unreachEvery is how often the network's word that something is unreachable makes
+// the servers be probed at once.
+const unreachEvery = 30 * time.Second
+
 // Agent is the service.
 type Agent struct {
 	conf    config.Config                   // the loop's
@@ -48,15 +52,20 @@ type Agent struct {
 	proofs *prover
 	dns64  *forwarder
 	probes *prober
+	gate   *gate
 
 	broken  chan struct{} // capacity 1: the engine of the running CLAT ended
 	refresh chan struct{} // capacity 1: a user asks to look again
+	unreach chan struct{} // capacity 1: the network says through the CLAT that something is unreachable
 	orders  chan order    // unbuffered
 
 	// The loop alone uses these.
 	machine     *reach.Machine
 	epoch       uint64
 	readAt      time.Time  // when reading the current snapshot began
+	foreign     string     // link of another CLAT, "" none
+	probedAt    time.Time  // when unreach last made the servers be probed
+	silent      bool       // no server answered through the CLAT at the last decision
 	usable      bool       // the uplink had a usable IPv6 address at the last decision
 	wanted      reach.CLAT // of the last decision
 	running     *instance
@@ -88,13 +97,14 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	}
 	a := &Agent{
 		conf: conf, first: conf, edges: edges, log: log, pid: pid, started: time.Now(),
-		broken: make(chan struct{}, 1), refresh: make(chan struct{}, 1), orders: make(chan order),
+		broken: make(chan struct{}, 1), refresh: make(chan struct{}, 1), unreach: make(chan struct{}, 1), orders: make(chan order),
 	}
 	a.machine = reach.New(a.settings())
 	a.servers.Store(&conf.Servers)
 	a.find = discover.New(findWhat(conf), edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
 	a.dns64 = newForwarder(log, conf, edges.DialLink)
+	a.gate = newGate(log, edges.DialLink)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, over string, t probe.Target) probe.Result {
 		if over != "" {
@@ -140,7 +150,7 @@ func (a *Agent) now() time.Time { return time.Now() }
 
 // Run serves until ctx ends, then undoes every change and returns nil. It owns
 // the goroutines of the monitor, the discoverer, the lookups, the proofs,
-// the local DNS64, the prober and the loop, and waits for all.
+// the local DNS64, the prober, the gate and the loop, and waits for all.
 func (a *Agent) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
@@ -150,6 +160,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"validate prefixes": a.proofs.run,
 		"serve DNS64":       a.dns64.run,
 		"probe servers":     a.probes.run,
+		"look for a portal": a.gate.run,
 		"decide":            a.loop,
 	} {
 		g.Go(func() error {
@@ -211,12 +222,20 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-a.refresh:
 			a.find.Refresh()
 			a.probes.refresh()
+		case <-a.unreach:
+			// Once in a while: a probe of a server that is gone ends so too.
+			if now := a.now(); now.Sub(a.probedAt) >= unreachEvery {
+				a.probedAt = now
+				a.probes.refresh()
+			}
 		case o := <-a.orders:
 			a.obey(o)
 		case <-a.find.Changed():
 		case <-a.names.changed:
 		case <-a.proofs.changed:
 		case <-a.probes.changed:
+		case <-a.gate.changed:
+			a.probes.refresh() // somebody may have signed in
 		case <-a.broken:
 		case <-wake.C:
 		}
@@ -242,11 +261,17 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 		a.probes.refresh() // what was reached before says nothing of now
 	}
 	a.usable = out.Usable
+	if silent := out.Reason == reach.ReasonServerSilent; silent != a.silent {
+		if a.silent = silent; silent {
+			a.find.Refresh() // has the prefix changed, does DNS still answer?
+		}
+	}
 	a.find.SetLinks(out.Intent.Epoch, a.links(snap, out.Uplink))
 	q := a.question(snap, report, out)
 	a.names.ask(q)
 	a.proofs.want(q, provable(report))
 	a.dns64.follow(q, w, out)
+	a.gate.find(a.doubts(q, report, snap, out, w))
 	a.ensure(ctx, snap, out.Intent.CLAT, a.routes(out.Intent.CLAT))
 	a.probes.set(a.targets(out, snap))
 	// What was just set up or failed is part of what is shown, and may change

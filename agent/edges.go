@@ -23,9 +23,12 @@ type Edges struct {
 	RA         discover.RAReader // nil where router advertisements cannot be read
 	DialLink   func(link string) Dialer
 	Dial       Dialer // over whatever route the system has
-	// Foreign tells what other CLAT is at work, "" none. ownDevice is the link
-	// index of our own TUN, 0 none.
-	Foreign func(s netstate.Snapshot, ownDevice int) string
+	// Foreign tells what other CLAT is at work and over which link, "" none.
+	// ownDevice is the link index of our own TUN, 0 none.
+	Foreign func(s netstate.Snapshot, ownDevice int) (evidence, link string)
+	// Mostly is the evidence that DHCP asked to do without IPv4 (RFC 8925), "" none;
+	// nil where that cannot be learned.
+	Mostly func(s netstate.Snapshot) string
 	// NameServers returns those that the system's policy sets for a name (NRPT); nil:
 	// it has no such policy.
 	NameServers func(name string) []netip.Addr

@@ -88,6 +88,7 @@ func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLA
 		return nil, fmt.Errorf("steer packets: %w", err)
 	}
 	in.engine = clat.New(a.log, in.dev, tr)
+	in.engine.Unreachable = func() { notify(a.unreach) }
 	var run context.Context
 	run, in.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {

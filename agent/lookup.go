@@ -138,7 +138,7 @@ func (l *lookup) of(q question, name string) question {
 func (l *lookup) keep(ctx context.Context, q question, name string) {
 	retry := lookupRetry
 	for {
-		a, ttl := l.resolve(ctx, q, name)
+		a, ttl := resolve(ctx, l.dial(q.link), q.servers, name)
 		if ctx.Err() != nil {
 			return
 		}
@@ -178,10 +178,10 @@ func (l *lookup) store(name string, a answer) {
 
 // resolve asks the resolvers one after another for A and AAAA of name and takes
 // the first that answers. The time is how long the answer may be kept.
-func (l *lookup) resolve(ctx context.Context, q question, name string) (answer, time.Duration) {
-	c := dnsq.Client{Dialer: l.dial(q.link)}
+func resolve(ctx context.Context, over Dialer, servers []netip.Addr, name string) (answer, time.Duration) {
+	c := dnsq.Client{Dialer: over}
 	err := error(nil)
-	for _, s := range q.servers {
+	for _, s := range servers {
 		var a answer
 		var ttl4, ttl6 time.Duration
 		if a.ipv4, ttl4, err = ask(ctx, &c, s, name, dns.TypeA); err != nil {

@@ -83,7 +83,8 @@ func (a *Agent) unpause(now time.Time) {
 }
 
 func (a *Agent) settings() reach.Settings {
-	return reach.Settings{Off: a.conf.Path.Mode == config.ModeOff, All: a.conf.Path.Scope == config.ScopeAll, Paused: a.paused}
+	return reach.Settings{Off: a.conf.Path.Mode == config.ModeOff, All: a.conf.Path.Scope == config.ScopeAll, Paused: a.paused,
+		TakeOver: a.conf.Path.OtherCLAT == config.OtherTakeOver}
 }
 
 // reconfigure brings all parts to another configuration. The loop alone calls it.

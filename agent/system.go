@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -42,12 +43,25 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 		RA:       conn,
 		DialLink: func(link string) Dialer { return sock.Dialer(link) },
 		Dial:     sock.Dialer(""),
-		Foreign: func(s netstate.Snapshot, ownDevice int) string {
+		Foreign: func(s netstate.Snapshot, ownDevice int) (evidence, link string) {
 			f, ok := osinfo.ForeignCLAT(s, osinfo.Own{Device: ownDevice})
 			if !ok {
-				return ""
+				return "", ""
 			}
-			return fmt.Sprintf("%s: %s", f.Name, f.Evidence)
+			return fmt.Sprintf("%s: %s", f.Name, f.Evidence), f.Link
+		},
+		Mostly: func(s netstate.Snapshot) string {
+			if _, ok := s.Default(false); ok {
+				return "" // IPv4 is done with
+			}
+			for _, l := range s.Links {
+				if l.Up && !l.Loopback && !l.Tunnel {
+					if text := osinfo.IPv6Mostly("/", l.Name, l.Index, time.Now()); text != "" {
+						return text
+					}
+				}
+			}
+			return ""
 		},
 		NameServers: systemNameServers(directaccess.System),
 		Known:       systemPrefixes(log, directaccess.System),

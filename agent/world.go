@@ -40,8 +40,13 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 		}
 		w.DNS64 = w.DNS64 || s.Source == pref64.DNS && s.Verdict == discover.Found
 	}
+	w.DNSSilent = deaf(r, snap)
+	w.Captive = a.gate.captive()
 	if a.edges.Foreign != nil {
-		w.Foreign = a.edges.Foreign(snap, w.Own.Device)
+		w.Foreign, a.foreign = a.edges.Foreign(snap, w.Own.Device)
+	}
+	if a.edges.Mostly != nil {
+		w.Mostly = a.edges.Mostly(snap)
 	}
 	results := a.probes.results()
 	for i, s := range a.conf.Servers {
@@ -50,6 +55,26 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 			Lost: name.err != nil && len(a.ipv4(s))+len(name.ipv6) == 0})
 	}
 	return w
+}
+
+// deaf is the evidence that no DNS server at all gave an answer when it was last
+// asked; "" when one did, or none was asked.
+func deaf(r discover.Report, snap netstate.Snapshot) (text string) {
+	for _, s := range r.Sources {
+		switch {
+		case s.Source != pref64.DNS || s.Verdict == discover.Skipped:
+		case !s.Silent:
+			return ""
+		case text == "":
+			text = fmt.Sprintf("DNS server %s does not answer", s.Server)
+			if l, ok := snap.Link(s.Link); ok {
+				text += " on " + l.Name
+			}
+		default:
+			text += fmt.Sprintf(", %s does not either", s.Server)
+		}
+	}
+	return text
 }
 
 // without is the network state as it is when what own names is gone.
@@ -218,9 +243,11 @@ func (a *Agent) targets(out reach.Out, snap netstate.Snapshot) map[probeKey]prob
 			TLS: s.TLS, ServerName: s.ServerName, CAs: s.CAs, PinSHA256: s.Pins}
 	}
 	for i, s := range a.conf.Servers {
+		ready := a.running != nil && a.running.ready
 		switch {
-		case out.Class == reach.ClassBrokenIPv4:
-			if up, ok := snap.Link(out.Uplink4); ok { // not through the CLAT
+		case out.Class == reach.ClassBrokenIPv4 || out.Class == reach.ClassBrokenCLAT:
+			if over = a.foreign; out.Class == reach.ClassBrokenIPv4 { // not through the CLAT
+				up, _ := snap.Link(out.Uplink4)
 				over = up.Name
 			}
 			for _, ip := range a.ipv4(s) {
@@ -228,19 +255,19 @@ func (a *Agent) targets(out reach.Out, snap netstate.Snapshot) map[probeKey]prob
 			}
 			over = ""
 			for _, ip := range a.ipv4(s) {
-				if a.running != nil && a.running.ready {
+				if ready {
 					add(i, s, reach.PathCLAT, "tcp4", ip)
 				} else if p, ok := a.likely(out.Uplink); ok {
 					add(i, s, reach.PathSynthesized, "tcp6", p.Embed(ip))
 				}
 			}
-		case out.Class == reach.ClassV4Only || out.Class == reach.ClassDualStack || out.Class == reach.ClassNativeCLAT:
-			for _, ip := range a.ipv4(s) {
-				add(i, s, reach.PathNative, "tcp4", ip)
-			}
-		case a.running != nil && a.running.ready:
+		case ready:
 			for _, ip := range a.ipv4(s) {
 				add(i, s, reach.PathCLAT, "tcp4", ip)
+			}
+		case out.Uplink4 != 0 || out.Class == reach.ClassNativeCLAT:
+			for _, ip := range a.ipv4(s) {
+				add(i, s, reach.PathNative, "tcp4", ip)
 			}
 		}
 		if up, ok := snap.Link(out.Uplink); !ok || len(up.Usable6()) == 0 {

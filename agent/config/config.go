@@ -65,11 +65,22 @@ const (
 	ScopeAll    Scope = "all"    // a default route with a high metric
 )
 
+// OtherCLAT says what another program's CLAT means to us.
+type OtherCLAT string
+
+// The ways.
+const (
+	OtherYield    OtherCLAT = "yield"     // stand down, whether it works or not
+	OtherTakeOver OtherCLAT = "take-over" // reach the servers ourselves when it does not lead to them
+)
+
 // Path is the table [path].
 type Path struct {
 	Mode     Mode
 	Scope    Scope
 	Datapath string // auto or tun
+	// OtherCLAT says what to do beside another program's CLAT through which no server answers.
+	OtherCLAT OtherCLAT
 	// HopAddrs are IPv4 addresses for ICMP errors of routers that have none, so
 	// that traceroute tells hops apart (RFC 6791). Not valid: 192.0.0.8 for all.
 	HopAddrs netip.Prefix
@@ -94,6 +105,9 @@ type Discovery struct {
 type Probe struct {
 	Interval time.Duration // between probes of a reachable server, before jitter
 	Timeout  time.Duration // of one handshake
+	// PortalURL is an http address that answers 204 where no captive portal stands
+	// between; it is asked while no server answers. "": none.
+	PortalURL string
 }
 
 // DNS is the table [dns].

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ type rawPath struct {
 	Scope    string `toml:"scope"`
 	Datapath string `toml:"datapath"`
 	HopAddrs string `toml:"hop_addresses"`
+	Other    string `toml:"other_clat"`
 }
 
 type rawDiscovery struct {
@@ -58,6 +60,7 @@ type rawDiscovery struct {
 
 type rawProbe struct {
 	Interval string `toml:"interval"`
+	Portal   string `toml:"portal_url"`
 	Timeout  string `toml:"timeout"`
 }
 
@@ -106,11 +109,15 @@ func (v *validator) config(r raw) Config {
 			Scope:    Scope(v.oneOf("path.scope", r.Path.Scope, "server", "all")),
 			Datapath: v.oneOf("path.datapath", r.Path.Datapath, "auto", "tun"),
 			HopAddrs: v.hopAddrs(r.Path.HopAddrs),
+
+			OtherCLAT: OtherCLAT(v.oneOf("path.other_clat", r.Path.Other, "yield", "take-over")),
 		},
 		Discovery: v.discovery(r.Discovery),
 		Probe: Probe{
 			Interval: v.duration("probe.interval", r.Probe.Interval, time.Minute, 10*time.Second, 24*time.Hour),
 			Timeout:  v.duration("probe.timeout", r.Probe.Timeout, 10*time.Second, time.Second, 10*time.Second),
+
+			PortalURL: v.portalURL(r.Probe.Portal),
 		},
 		Log: Log{
 			Level:  v.oneOf("log.level", r.Log.Level, LogLevels...),
@@ -173,6 +180,16 @@ func (v *validator) loopback(key, text string, port uint16) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return ap
+}
+
+// portalURL reads probe.portal_url. It must be without TLS, since a portal can
+// answer in another's place only there.
+func (v *validator) portalURL(text string) string {
+	u, err := url.Parse(text)
+	if text != "" && (err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil) {
+		v.bad("probe.portal_url", "%q is not an http address that answers 204, such as http://connectivity.example.com/generate_204", text)
+	}
+	return text
 }
 
 // hopAddrs reads path.hop_addresses: IPv4 addresses that nobody else has.

@@ -91,3 +91,73 @@ func TestBrokenIPv4WithScopeAll(t *testing.T) {
 		t.Errorf("CLAT %+v, want one for the servers alone", c)
 	}
 }
+
+// TestTakeOver is a day beside somebody else's CLAT, without and with leave to take
+// over the servers' addresses.
+func TestTakeOver(t *testing.T) {
+	beside := func() *world { return v6only().prefix(prefixA, pref64.RA).foreign() }
+	for _, step := range []struct {
+		at     time.Duration
+		what   string
+		w      *world
+		class  Class
+		path   Path
+		reason Reason
+		clat   bool // with leave
+	}{
+		{0, "nothing probed", beside(), ClassNativeCLAT, PathNone, ReasonForeignCLAT, false},
+		{1, "it works", beside().over4(Answers).probed(PathNative, true), ClassNativeCLAT, PathNative, ReasonForeignCLAT, false},
+		{2, "no answer", beside().over4(Silent).probed(PathNative, false), ClassNativeCLAT, PathNone, ReasonForeignCLAT, false},
+		{5, "for long enough", beside().over4(Silent).probed(PathNative, false), ClassBrokenCLAT, PathNone, ReasonBrokenCLAT, false},
+		{6, "the NAT64 does not lead there either", beside().over4(Silent).probed(PathSynthesized, false), ClassBrokenCLAT, PathNone, ReasonBrokenCLAT, false},
+		{7, "the NAT64 leads there", beside().over4(Silent).probed(PathSynthesized, true), ClassBrokenCLAT, PathSynthesized, ReasonBrokenCLAT, true},
+		{8, "it works again", beside().over4(Answers).probed(PathNative, true), ClassNativeCLAT, PathNative, ReasonForeignCLAT, false},
+	} {
+		t.Run(step.what, func(t *testing.T) {
+			for _, leave := range []bool{false, true} {
+				m := New(Settings{TakeOver: leave, All: true})
+				if step.at >= 5 { // the silence before
+					m.Step(t0.Add(2*time.Second), beside().over4(Silent).World)
+				}
+				out := m.Step(t0.Add(step.at*time.Second), step.w.World)
+				want, reason := step.clat && leave, step.reason
+				if want {
+					reason = ReasonCLATStarting
+				}
+				if out.Class != step.class || out.Path != step.path || out.Reason != reason || (out.Intent.CLAT != (CLAT{})) != want {
+					t.Errorf("leave %v: %v, %v, %q, CLAT %+v; want %v, %v, %q, %v", leave, out.Class, out.Path, out.Reason, out.Intent.CLAT, step.class, step.path, reason, want)
+				}
+				if out.Intent.CLAT.All {
+					t.Error("takes the default route of another CLAT")
+				}
+			}
+		})
+	}
+}
+
+// TestTwoWitnesses: what is silent alone may be down by itself.
+func TestTwoWitnesses(t *testing.T) {
+	up := func() *world { return v6only().prefix(prefixA, pref64.RA).up() }
+	tests := map[string]struct {
+		w     *world
+		class Class
+		path  Path
+	}{
+		"DNS alone":                     {up().deaf().probed(PathCLAT, true), ClassV6OnlyNAT64, PathCLAT},
+		"the server alone":              {up().probed(PathCLAT, false), ClassV6OnlyNAT64, PathCLAT},
+		"nothing probed":                {up().deaf(), ClassV6OnlyNAT64, PathCLAT},
+		"both":                          {up().deaf().probed(PathCLAT, false), ClassBrokenIPv6, PathNone},
+		"both, but over native IPv6":    {up().deaf().probed(PathCLAT, false).and(Server{Probed: map[Path]bool{PathNative: true}}), ClassV6OnlyNAT64, PathCLAT},
+		"captive, but a server answers": {up().captive().probed(PathCLAT, true), ClassV6OnlyNAT64, PathCLAT},
+		"captive":                       {up().captive().probed(PathCLAT, false), ClassCaptive, PathNone},
+		"DNS is silent, one name lost":  {up().deaf().probed(PathCLAT, true).and(Server{Lost: true}), ClassV6OnlyNAT64, PathCLAT},
+	}
+	for name, tt := range tests {
+		m := New(Settings{})
+		m.Step(t0, tt.w.World)
+		out := m.Step(t0.Add(silence), tt.w.World)
+		if out.Class != tt.class || out.Path != tt.path || out.Intent.CLAT == (CLAT{}) {
+			t.Errorf("%s: %+v; want %v, %v and a CLAT", name, out, tt.class, tt.path)
+		}
+	}
+}

@@ -28,11 +28,25 @@ func networks() []network {
 		{"server with IPv6", func() *world { return v6only().probed(PathNative, true) }, ClassV6OnlyNativeServer, PathNative, ReasonNativeServer, false},
 		{"NAT64 and DNS64", func() *world { return v6only().prefix(prefixA, pref64.DNS).dns64() }, ClassV6OnlyNAT64DNS64, PathNone, ReasonCLATStarting, true},
 		{"NAT64, the CLAT is up", func() *world { return v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true) }, ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
+		{"NAT64, the CLAT is up, the server silent", func() *world { return v6only().elsewhere().prefix(prefixA, pref64.RA).up().probed(PathCLAT, false) }, ClassV6OnlyNAT64, PathCLAT, ReasonServerSilent, true},
+		{"DirectAccess", func() *world { return v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, 7) }, ClassDirectAccess, PathNone, ReasonCLATStarting, true},
 		{"another NAT64", func() *world { return v6only().prefix(prefixB, pref64.RA) }, ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		{"no NAT64", v6only, ClassV6OnlyNoNAT64, PathNone, ReasonNoPrefix, false},
 		{"still asking", func() *world { return v6only().searching() }, ClassUnknown, PathNone, ReasonSearching, false},
-		{"silent DNS", func() *world { return v6only().unclear() }, ClassUnknown, PathNone, ReasonUnclear, false},
-		{"another CLAT", func() *world { return v6only().prefix(prefixA, pref64.RA).foreign() }, ClassNativeCLAT, PathNone, ReasonForeignCLAT, false},
+		{"DNS answers with an error", func() *world { return v6only().unclear() }, ClassUnknown, PathNone, ReasonUnclear, false},
+		{"DNS is silent and needed", func() *world { return v6only().deaf() }, ClassBrokenDNS, PathNone, ReasonBrokenDNS, false},
+		{"DNS is silent, the server's address lost", func() *world { return v6only().prefix(prefixA, pref64.RA).deaf().lost() }, ClassBrokenDNS, PathNone, ReasonBrokenDNS, false},
+		{"native IPv4, DNS is silent", func() *world { return v6only().native4().deaf().lost() }, ClassBrokenDNS, PathNone, ReasonBrokenDNS, false},
+		{"neither DNS nor server answer", func() *world {
+			return v6only().elsewhere().prefix(prefixA, pref64.RA).deaf().up().probed(PathCLAT, false)
+		}, ClassBrokenIPv6, PathNone, ReasonBrokenIPv6, true},
+		{"captive", func() *world { return v6only().captive() }, ClassCaptive, PathNone, ReasonCaptive, false},
+		{"captive with IPv4", func() *world { return dual().over4(Silent).captive() }, ClassCaptive, PathNone, ReasonCaptive, false},
+		{"IPv6-mostly", func() *world { return v6only().prefix(prefixA, pref64.DNS).dns64().mostly() }, ClassIPv6Mostly, PathNone, ReasonCLATStarting, true},
+		{"another CLAT leads nowhere", func() *world { return v6only().prefix(prefixA, pref64.RA).foreign().over4(Silent) }, ClassBrokenCLAT, PathNone, ReasonBrokenCLAT, false},
+		{"another CLAT", func() *world {
+			return v6only().prefix(prefixA, pref64.RA).foreign().over4(Answers).probed(PathNative, true)
+		}, ClassNativeCLAT, PathNative, ReasonForeignCLAT, false},
 		{"no /64", func() *world { return v6only().prefix(prefixA, pref64.RA).only128() }, ClassV6OnlyNAT64, PathNone, ReasonNo64, false},
 	}
 }
@@ -72,9 +86,9 @@ func TestEveryChangeOfNetwork(t *testing.T) {
 }
 
 // random makes a world of bits.
-func random(b, c byte) *world {
+func random(b uint16, c byte) *world {
 	w := v6only()
-	for i, do := range []func() *world{w.native4, w.down, w.dns64, w.searching, w.unclear, w.foreign, w.noServer4, w.tentative} {
+	for i, do := range []func() *world{w.native4, w.down, w.dns64, w.searching, w.unclear, w.foreign, w.noServer4, w.tentative, w.deaf, w.captive, w.lost} {
 		if b>>i&1 == 1 {
 			do()
 		}
@@ -104,13 +118,14 @@ func random(b, c byte) *world {
 
 // FuzzStep: whatever happens, and in whatever order, these hold.
 func FuzzStep(f *testing.F) {
-	f.Add([]byte{0, 1, 1, 0, 0x11, 1, 1, 0x31, 3})
-	f.Add([]byte{1, 0x09, 5, 1, 0xc9, 5, 1, 0x15, 5})
+	f.Add([]byte{0, 1, 1, 0, 0, 0x11, 1, 0, 1, 0x31, 3, 1})
+	f.Add([]byte{1, 0x09, 5, 0, 1, 0xc9, 5, 4, 1, 0x15, 5, 2})
+	f.Add([]byte{0x20, 0x09, 40, 0, 0x20, 0x49, 40, 0, 0x20, 0xd9, 40, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		m, now, epoch := New(Settings{All: len(script)%2 == 1}), t0, uint64(0)
-		for ; len(script) >= 3; script = script[3:] {
+		m, now, epoch := New(Settings{All: len(script)%2 == 1, TakeOver: len(script)%3 == 0}), t0, uint64(0)
+		for ; len(script) >= 4; script = script[4:] {
 			now = now.Add(time.Duration(script[2]) * 100 * time.Millisecond)
-			w := random(script[0], script[1])
+			w := random(uint16(script[0])|uint16(script[3])<<8, script[1])
 			if w.Epoch = m.epoch; script[2]%7 == 0 {
 				w.Epoch = 0 // of before
 			}
@@ -132,11 +147,14 @@ func invariants(t *testing.T, now time.Time, w World, out Out) {
 	t.Helper()
 	clat := out.Intent.CLAT
 	native := out.Class == ClassV4Only || out.Class == ClassDualStack
+	captured := out.Class == ClassCaptive || out.Class == ClassBrokenIPv6
 	switch {
 	case native && (clat != (CLAT{}) || out.Path != PathNative):
 		t.Errorf("native IPv4, yet %+v", out)
-	case w.Foreign != "" && clat != (CLAT{}):
+	case w.Foreign != "" && clat != (CLAT{}) && out.Class != ClassBrokenCLAT:
 		t.Errorf("two CLATs: %+v", out)
+	case captured && (out.Path != PathNone || w.AnyAnswer()):
+		t.Errorf("no way out, yet a path: %+v", out)
 	case out.Path == PathCLAT && (clat == (CLAT{}) || !w.Own.Ready):
 		t.Errorf("a path through no CLAT: %+v", out)
 	case out.Reason.Sentence() == "":

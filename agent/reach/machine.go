@@ -30,7 +30,7 @@ type Machine struct {
 	since    time.Time // when this network was first seen
 	intent   CLAT
 	dead     deaths
-	lost4    lost4
+	silences silences
 	credit   int // CLAT starts left before hold-down
 	creditAt time.Time
 	yielded  bool // the last CLAT stood down for native IPv4
@@ -54,8 +54,8 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	f := look(w)
 	m.track(now, f, w.Own)
 	w = m.current(w)
-	broken4, soon := m.lost4.follow(now, f.has4(), w.Servers)
-	out := Out{Class: classify(f, w, broken4), Uplink: f.uplink(), Uplink4: f.link4.Index, Usable: usableAddr(f.link6, w.Own.Addr6)}
+	lost, soon := m.silences.follow(now, f, w)
+	out := Out{Class: classify(f, w, lost), Uplink: f.uplink(), Uplink4: f.link4.Index, Usable: usableAddr(f.link6, w.Own.Addr6)}
 	silent := time.Time{}
 	if m.intent != (CLAT{}) {
 		silent = m.dead.follow(now, m.intent.Prefix, w.Own.Ready, throughCLAT(w))
@@ -88,65 +88,12 @@ func earliest(times ...time.Time) (first time.Time) {
 	return first
 }
 
-// facts is the network state, reduced.
-type facts struct {
-	link6  netstate.Link // uplink of IPv6, zero without a usable one
-	link4  netstate.Link // uplink of native IPv4
-	route6 netstate.Route
-	route4 netstate.Route
-}
-
-func (f facts) has6() bool { return f.link6.Index != 0 }
-func (f facts) has4() bool { return f.link4.Index != 0 }
-
-func (f facts) uplink() int {
-	if f.has6() {
-		return f.link6.Index
-	}
-	return f.link4.Index
-}
-
-// look finds the uplinks. IPv6 needs a default route and a usable address on
-// its link, tentative or not, since the CLAT can be made ready meanwhile; IPv4 a default route that is not ours and an address that is not a
-// CLAT's (spec CLAT-10, 8925-6).
-func look(w World) facts {
-	var f facts
-	if r, ok := w.Net.Default(true, w.Own.Device); ok {
-		if l, ok := w.Net.Link(r.Link); ok && hasOther(l, w.Own.Addr6) {
-			f.link6, f.route6 = l, r
-		}
-	}
-	// A link with only a CLAT's address does not hide one with real IPv4.
-	skip := []int{w.Own.Device}
-	for {
-		r, ok := w.Net.Default(false, skip...)
-		if !ok {
-			return f
-		}
-		if l, ok := w.Net.Link(r.Link); ok && len(l.Native4()) > 0 {
-			f.link4, f.route4 = l, r
-			return f
-		}
-		skip = append(skip, r.Link)
-	}
-}
-
-// hasOther tells whether the link has a global IPv6 address beside the CLAT's.
-func hasOther(l netstate.Link, own netip.Addr) bool {
-	for _, a := range l.Global6() {
-		if a.Prefix.Addr() != own {
-			return true
-		}
-	}
-	return false
-}
-
 // track raises the epoch when the network is another one than before.
 func (m *Machine) track(now time.Time, f facts, own Own) {
 	id := identity{f.link6.Index, f.link4.Index, f.route6.Gateway, f.route4.Gateway, net6(f.link6, own.Addr6)}
 	if m.epoch == 0 || id != m.net {
 		m.epoch++
-		m.net, m.since, m.dead, m.lost4 = id, now, deaths{}, lost4{}
+		m.net, m.since, m.dead, m.silences = id, now, deaths{}, silences{}
 	}
 	for m.credit < burst && !now.Before(m.creditAt.Add(holdDown)) {
 		m.credit++
@@ -157,111 +104,31 @@ func (m *Machine) track(now time.Time, f facts, own Own) {
 	}
 }
 
-// net6 is the network of the link's first global address that is not ours.
-func net6(l netstate.Link, own netip.Addr) netip.Prefix {
-	for _, a := range l.Global6() {
-		if a.Prefix.Addr() != own {
-			return a.Prefix.Masked()
-		}
-	}
-	return netip.Prefix{}
-}
-
-func usableAddr(l netstate.Link, own netip.Addr) bool {
-	return slices.ContainsFunc(l.Usable6(), func(a netstate.Addr) bool { return a.Prefix.Addr() != own })
-}
-
 // current drops what was found in an older epoch: all but what the
 // configuration says, and what routers say, which belongs to its link.
 func (m *Machine) current(w World) World {
 	if w.Epoch == m.epoch {
 		return w
 	}
-	w.Searching, w.DNS64, w.Unclear, w.Unproven = true, false, "", ""
+	w.Searching, w.DNS64, w.Unclear, w.Unproven, w.DNSSilent, w.Captive = true, false, "", "", "", ""
 	w.Prefixes = slices.DeleteFunc(slices.Clone(w.Prefixes), func(c pref64.Candidate) bool {
 		return c.Source != pref64.Policy && c.Source != pref64.RA
 	})
 	return w
 }
 
-// classify names the network.
-func classify(f facts, w World, broken4 bool) Class {
-	switch {
-	case !f.has6() && !f.has4():
-		if w.Foreign != "" {
-			return ClassNativeCLAT
-		}
-		return ClassOffline
-	case broken4:
-		return ClassBrokenIPv4
-	case f.has4() && f.has6():
-		return ClassDualStack
-	case f.has4():
-		return ClassV4Only
-	case w.Foreign != "":
-		return ClassNativeCLAT
-	case nativeServer(f, w):
-		return ClassV6OnlyNativeServer
-	}
-	beside := false
-	for _, c := range w.Prefixes {
-		l, here := f.through(w, c)
-		switch {
-		case here && l.Index != f.link6.Index:
-			beside = true
-		case here && w.DNS64:
-			return ClassV6OnlyNAT64DNS64
-		case here:
-			return ClassV6OnlyNAT64
-		}
-	}
-	if beside {
-		return ClassDirectAccess
-	}
-	if w.Unproven != "" {
-		return ClassV6OnlyNAT64 // there is one, whoever it belongs to
-	}
-	if w.Searching || w.Unclear != "" {
-		return ClassUnknown // silence is no proof that there is none (spec R7050-6)
-	}
-	return ClassV6OnlyNoNAT64
-}
-
-// nativeServer tells whether every configured server answers over an IPv6
-// address of its own.
-func nativeServer(f facts, w World) bool {
-	for _, s := range w.Servers {
-		if !s.Probed[PathNative] {
-			return false
-		}
-	}
-	return len(w.Servers) > 0 && f.has6()
-}
-
 // want decides on the CLAT, and if there is to be none, why.
 func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, why Reason, detail string, wake time.Time) {
-	switch {
-	case class == ClassOffline:
-		return c, ReasonOffline, "", wake
-	case class == ClassNativeCLAT:
-		return c, ReasonForeignCLAT, w.Foreign, wake
-	case class == ClassV4Only || class == ClassDualStack:
-		return c, ReasonNativeIPv4, fmt.Sprintf("IPv4 default route on %s", f.link4.Name), wake
-	case class == ClassBrokenIPv4 && w.Foreign != "":
-		return c, ReasonForeignCLAT, w.Foreign, wake
-	case class == ClassBrokenIPv4 && m.intent == c && !anyProbed(w, PathSynthesized):
-		// The server may be down: what works natively is not moved without proof
-		// that the NAT64 leads to it.
-		return c, ReasonBrokenIPv4, m.lost4.text(f), wake
-	case m.set.Off:
-		return c, ReasonOff, "", wake
-	case m.set.Paused:
-		return c, ReasonPaused, "", wake
+	if why, detail := m.refuse(f, w, class); why != "" {
+		return c, why, detail, wake
 	}
 	cand, ok := m.usable(now, f, w)
 	if !ok {
-		if class == ClassBrokenIPv4 {
-			return c, ReasonBrokenIPv4, m.lost4.text(f), wake
+		switch class {
+		case ClassBrokenIPv4:
+			return c, ReasonBrokenIPv4, m.silences.text(f), wake
+		case ClassBrokenCLAT:
+			return c, ReasonBrokenCLAT, w.Foreign, wake
 		}
 		why, detail = noPrefix(f, w, m.set.All)
 		return c, why, detail, wake
@@ -273,7 +140,7 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if !ok {
 		return c, ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", cand.link.Name), wake
 	}
-	all := m.set.All && class != ClassBrokenIPv4 // the native default route would win
+	all := m.set.All && class != ClassBrokenIPv4 && class != ClassBrokenCLAT // the other default route would win
 	if all && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
 		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
 	}
@@ -288,6 +155,35 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 		return c, w.Failed.Reason, w.Failed.Detail, wake
 	}
 	return c, "", "", wake
+}
+
+// refuse says why there is to be no CLAT, whatever prefixes there are; "" when
+// nothing speaks against one.
+func (m *Machine) refuse(f facts, w World, class Class) (why Reason, detail string) {
+	// A server may be down: what is there already is not moved without proof that
+	// the NAT64 leads to it.
+	unproven := m.intent == (CLAT{}) && !anyProbed(w, PathSynthesized)
+	switch {
+	case class == ClassOffline:
+		return ReasonOffline, ""
+	case class == ClassNativeCLAT:
+		return ReasonForeignCLAT, w.Foreign
+	case class == ClassBrokenCLAT && (!m.set.TakeOver || unproven):
+		return ReasonBrokenCLAT, w.Foreign
+	case class == ClassBrokenIPv4 && w.Foreign != "":
+		return ReasonForeignCLAT, w.Foreign
+	case class == ClassBrokenIPv4 && unproven:
+		return ReasonBrokenIPv4, m.silences.text(f)
+	case f.has4() && class != ClassBrokenIPv4:
+		return ReasonNativeIPv4, native(f)
+	case w.Foreign != "" && class != ClassBrokenCLAT: // captive, or without DNS
+		return ReasonForeignCLAT, w.Foreign
+	case m.set.Off:
+		return ReasonOff, ""
+	case m.set.Paused:
+		return ReasonPaused, ""
+	}
+	return "", ""
 }
 
 // ipv4 keeps the address in use, or takes the first free one.
@@ -315,64 +211,4 @@ func mtu6(l netstate.Link) int {
 		mtu = l.MTU6
 	}
 	return min(max(mtu, 1280), 65535)
-}
-
-// route says over which path the servers are reached and gives the reason that
-// matters most to a person.
-func route(class Class, clat CLAT, why Reason, detail string, w World) (Path, Reason, string) {
-	switch {
-	case class == ClassOffline: // whatever was reached a moment ago
-		return PathNone, why, detail
-	case class == ClassV4Only || class == ClassDualStack:
-		return PathNative, why, detail
-	case class == ClassNativeCLAT && anyProbed(w, PathNative):
-		return PathNative, why, detail
-	case class == ClassNativeCLAT:
-		return PathNone, why, detail
-	case class == ClassV6OnlyNativeServer:
-		return PathNative, ReasonNativeServer, ""
-	case clat != (CLAT{}) && why == "" && w.Own.Ready:
-		return PathCLAT, throughCLAT(w), ""
-	case class == ClassBrokenIPv4 && anyProbed(w, PathNative): // by IPv6, then
-		return PathNative, ReasonNativeServer, detail
-	case anyProbed(w, PathSynthesized):
-		if why == "" {
-			why = ReasonCLATStarting
-		}
-		return PathSynthesized, why, detail
-	case clat != (CLAT{}) && why == "":
-		return PathNone, ReasonCLATStarting, ""
-	}
-	return PathNone, why, detail
-}
-
-func anyProbed(w World, p Path) bool {
-	for _, s := range w.Servers {
-		if s.Probed[p] {
-			return true
-		}
-	}
-	return false
-}
-
-// throughCLAT says how the servers are reached while the CLAT is up. A server
-// that was not probed yet does not count.
-func throughCLAT(w World) Reason {
-	reached, failed := 0, 0
-	for _, s := range w.Servers {
-		ok, probed := s.Probed[PathCLAT]
-		switch {
-		case ok:
-			reached++
-		case probed || s.Lost:
-			failed++
-		}
-	}
-	switch {
-	case failed > 0 && reached == 0:
-		return ReasonServerSilent
-	case failed > 0:
-		return ReasonSomeSilent
-	}
-	return ReasonCLATUp
 }

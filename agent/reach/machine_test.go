@@ -36,7 +36,15 @@ func (w *world) prefix(p nat64.Prefix, s pref64.Source) *world {
 func (w *world) dns64() *world     { w.DNS64 = true; return w }
 func (w *world) searching() *world { w.Searching = true; return w }
 func (w *world) unclear() *world   { w.Unclear = "dns: timeout"; return w }
-func (w *world) foreign() *world   { w.Foreign = "192.0.0.1 on clat"; return w }
+func (w *world) deaf() *world      { w.DNSSilent = "2001:db8::53 gave no answer"; return w.unclear() }
+func (w *world) elsewhere() *world {
+	w.Net.Routes[0].Gateway = netip.MustParseAddr("fe80::beef")
+	return w
+}
+func (w *world) captive() *world { w.Captive = "https://portal.example/"; return w }
+func (w *world) mostly() *world  { w.Mostly = "option 108"; return w }
+func (w *world) lost() *world    { w.Servers[0].Lost = true; return w.noServer4() }
+func (w *world) foreign() *world { w.Foreign = "192.0.0.1 on clat"; return w }
 
 func (w *world) native4() *world {
 	w.Net.Links[0].Addrs = append(w.Net.Links[0].Addrs, netstate.Addr{Prefix: netip.MustParsePrefix("192.0.2.7/24")})

@@ -33,10 +33,16 @@ const (
 	ClassNativeCLAT
 	ClassDirectAccess // the uplink has no NAT64, but a tunnel of the organization's leads to one
 	ClassBrokenIPv4   // an IPv4 address and default route over which no server answers
+	ClassBrokenIPv6   // only IPv6, and neither a DNS server nor a server answers
+	ClassBrokenDNS    // no DNS server answers, and what it would say is needed
+	ClassBrokenCLAT   // another program's CLAT, through which no server answers
+	ClassCaptive      // the network lets nobody out before a sign-in
+	ClassIPv6Mostly   // only IPv6 with a NAT64, since DHCP says that IPv4 is to be done without (RFC 8925)
 )
 
 var classWords = [...]string{"unknown", "offline", "v4-only", "dual-stack", "v6-only-native-server",
-	"v6-only-nat64-dns64", "v6-only-nat64", "v6-only-no-nat64", "native-clat", "directaccess", "broken-ipv4"}
+	"v6-only-nat64-dns64", "v6-only-nat64", "v6-only-no-nat64", "native-clat", "directaccess", "broken-ipv4",
+	"broken-ipv6", "broken-dns", "broken-clat", "captive", "ipv6-mostly"}
 
 // String returns the word used in status and logs.
 func (c Class) String() string { return classWords[c] }
@@ -63,6 +69,9 @@ type Settings struct {
 	// Paused is Off by a person's word rather than by configuration.
 	Paused bool
 	All    bool // an IPv4 default route is wanted, not the servers' alone
+	// TakeOver lets the servers' addresses go through our CLAT when another
+	// program's leads to none of them.
+	TakeOver bool
 }
 
 // World is everything that a decision may depend on, at one moment.
@@ -76,6 +85,9 @@ type World struct {
 	Unclear   string             // what a source said that could not be asked properly, "" none
 	Unproven  string             // the first prefix left out since a proof is required, and which is missing; "" none
 	Foreign   string             // evidence of somebody else's CLAT, "" none
+	DNSSilent string             // evidence that no DNS server of the uplink answers, "" one does or none was asked yet
+	Captive   string             // where the network wants a sign-in first, "" it does not say so
+	Mostly    string             // evidence that DHCP asked to do without IPv4 (RFC 8925), "" none
 	Failed    Failure            // why the CLAT that was wanted could not be started
 	Servers   []Server
 }

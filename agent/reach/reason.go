@@ -29,6 +29,10 @@ const (
 	ReasonDatapath     Reason = "datapath-failed"
 	ReasonDuplicate    Reason = "duplicate-address"
 	ReasonContested    Reason = "changed-by-others"
+	ReasonBrokenIPv6   Reason = "ipv6-without-path"
+	ReasonBrokenDNS    Reason = "dns-does-not-answer"
+	ReasonBrokenCLAT   Reason = "another-clat-without-path"
+	ReasonCaptive      Reason = "captive-portal"
 )
 
 // text is what a reason means to a person, and what to do about it.
@@ -41,7 +45,7 @@ var texts = map[Reason]text{
 	ReasonNativeIPv4:   {"IPv4 works natively here, so reach64 stands down.", ""},
 	ReasonBrokenIPv4:   {"There is an IPv4 address and a default route here, but no server answers over it, nor through a NAT64.", lookAtServers + " If other IPv4 addresses answer, the server is down or blocked."},
 	ReasonNativeServer: {"The server has an IPv6 address of its own and answers there.", ""},
-	ReasonForeignCLAT:  {"Another CLAT is at work on this machine, so reach64 stands down.", "If that CLAT does not work, stop it; reach64 then takes over."},
+	ReasonForeignCLAT:  {"Another CLAT is at work on this machine, so reach64 stands down.", ""},
 	ReasonOff:          {"reach64 is switched off by path.mode.", "Set path.mode = \"auto\" and reload the service."},
 	ReasonPaused:       {"reach64 was paused by an administrator.", "Run reach64 resume. A pause with a time ends by itself."},
 	ReasonSearching:    {"This network has only IPv6; the NAT64 prefix is being looked for.", ""},
@@ -59,6 +63,10 @@ var texts = map[Reason]text{
 	ReasonNotPermitted: {"The CLAT could not be set up: reach64 is not permitted to.", "Run the service as root, or give it the capability that is named."},
 	ReasonDatapath:     {"The CLAT could not be set up.", "See the detail; reach64 tries again when the network changes and every 30 seconds."},
 	ReasonContested:    {"Another program keeps taking away the CLAT's addresses or routes, so reach64 stands back for a while.", "See the detail for what is taken away, and keep that program's hands off it (NetworkManager: unmanaged-devices=interface-name:clat*). reach64 tries again every 30 seconds."},
+	ReasonBrokenIPv6:   {"There is an IPv6 address and a default route here, but neither a DNS server nor a server answers.", "The router has no way out, or something drops all packets. If other devices on this network have IPv6, look at this machine's firewall. reach64 keeps trying."},
+	ReasonBrokenDNS:    {"No DNS server of this network answers, so the NAT64 prefix or the server's address is not known.", "The network's operator has to mend its DNS servers. What DNS would say can be configured: ipv4 of the server, and discovery.prefixes. reach64 keeps asking."},
+	ReasonBrokenCLAT:   {"Another CLAT is at work on this machine, but no server answers through it.", "Mend or stop the program that is named; or set path.other_clat = \"take-over\", and the servers, when they answer through the NAT64, are reached by reach64's own CLAT. " + lookAtServers},
+	ReasonCaptive:      {"This network wants a sign-in first (a captive portal), and no server answers.", "Open the address in the detail with a browser and sign in. reach64 goes on by itself."},
 	ReasonDuplicate:    {"The CLAT's IPv6 address is in use by another machine.", "reach64 draws another one by itself; if this stays, a device on the link answers for every address."},
 }
 

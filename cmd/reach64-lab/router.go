@@ -67,6 +67,7 @@ func parseRouter(args []string, usage io.Writer) (*routerConfig, error) {
 	nat := fs.Bool("nat64", true, "translate")
 	native := fs.Bool("native6", false, "dial destinations outside the prefix over the kernel's IPv6")
 	fs.BoolVar(&c.opts.AdvertiseMTU, "advertise-mtu", false, "put the MTU into router advertisements")
+	fs.StringVar(&c.opts.Portal, "portal", "", "advertise this address of a captive portal's API")
 	fs.StringVar(&c.link, "link", "", "interface of the access network (required)")
 	fs.StringVar(&c.control, "control", "", "Unix socket for switches: 'nat64 off', 'counters', ...")
 	fs.DurationVar(&c.opts.RAInterval, "ra-interval", 3*time.Second, "time between router advertisements")

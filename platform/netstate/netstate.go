@@ -75,24 +75,6 @@ func (s Snapshot) LinkByName(name string) (Link, bool) {
 	return s.Links[i], true
 }
 
-// Default returns the best usable default route of a family: lowest metric, on
-// a link that is up, not a reject route. It skips the links in except.
-func (s Snapshot) Default(v6 bool, except ...int) (Route, bool) {
-	best, found := Route{}, false
-	for _, r := range s.Routes {
-		if r.Dst.Bits() != 0 || r.Dst.Addr().Is6() != v6 || r.Reject || slices.Contains(except, r.Link) {
-			continue
-		}
-		if l, ok := s.Link(r.Link); !ok || !l.Up {
-			continue
-		}
-		if !found || r.Metric < best.Metric {
-			best, found = r, true
-		}
-	}
-	return best, found
-}
-
 // Gateways returns the default routers of both families on a link.
 func (s Snapshot) Gateways(link int) []netip.Addr {
 	var out []netip.Addr

@@ -1,5 +1,5 @@
 // Package osinfo tells what the operating system does or has already that
-// matters to reach64: another CLAT, a VPN, and which rights this process lacks.
+// matters to reach64: another CLAT, what DHCP said of IPv4, and which rights this process lacks.
 //
 // It only looks; agent/reach decides.
 package osinfo
@@ -32,6 +32,11 @@ var known = []struct{ prefix, name string }{
 	{"464-", "nat46"},
 	{"nat64", "tayga"},
 	{"tun_nat64", "ChromeOS patchpanel"},
+	{"tayga", "tayga"},
+	{"tundra", "tundra"},
+	{"colatrl", "colatrl"},
+	{"jool", "jool"},
+	{"ipxlat", "ipxlat"},
 }
 
 // ForeignCLAT looks for signs that somebody else's CLAT is active: an address of

@@ -44,6 +44,7 @@ type SourceReport struct {
 	Took    time.Duration // from question to answer
 	At      time.Time     // of the verdict; zero: not yet
 	Next    time.Time     // when it is asked again; zero: not planned
+	Silent  bool          // the last question had no answer at all; Verdict may still be that of an older one
 }
 
 // RouterInfo is what a router last advertised.
@@ -56,6 +57,7 @@ type RouterInfo struct {
 	Prefixes            []ra.PrefixInfo
 	RDNSS               []netip.Addr // not run out; link-local ones with zone
 	MTU                 int          // bytes, 0: not said
+	Portal              string       // URI of the captive portal's API (RFC 8910), "": not said
 }
 
 // equal tells whether two reports say the same.

@@ -58,6 +58,7 @@ type asker struct {
 	answer   answer    // the last that was conclusive
 	until    time.Time // when its prefixes run out
 	trouble  string    // of the last question, if inconclusive
+	silent   bool      // nothing came back to the last question
 	at       time.Time
 	took     time.Duration
 }
@@ -163,7 +164,7 @@ func (e *engine) onAnswer(now time.Time, r dnsResult) {
 	if l := e.link(a.link.Index); l != a.link || !slices.Contains(l.askers, a) || a.run != r.run {
 		return
 	}
-	a.busy, a.at, a.took, a.trouble = false, now, r.took, ""
+	a.busy, a.at, a.took, a.trouble, a.silent = false, now, r.took, "", r.silent
 	if r.verdict == Error { // what is known stays until it runs out (spec R7050-8)
 		a.failures++
 		a.trouble, a.next = r.reason, now.Add(retryIn(a.failures))
@@ -183,6 +184,7 @@ type answer struct {
 	prefixes []nat64.Prefix
 	server   netip.AddrPort
 	lifetime time.Duration // how long it may be used, or binds when there is none
+	silent   bool          // nothing came back
 }
 
 // candidates returns the prefixes as candidates. Nothing has validated them.
@@ -202,7 +204,7 @@ const name = "ipv4only.arpa."
 func ask(ctx context.Context, c *dnsq.Client, server netip.AddrPort) answer {
 	m, err := c.Query(ctx, server, name, dns.TypeAAAA)
 	if err != nil {
-		return answer{verdict: Error, reason: err.Error(), server: server}
+		return answer{verdict: Error, reason: err.Error(), server: server, silent: true}
 	}
 	a := judge(m)
 	a.server = server

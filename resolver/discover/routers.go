@@ -193,6 +193,9 @@ func (e *engine) router(now time.Time, l *linkState, src netip.Addr) *router {
 func (r *router) update(now time.Time, a ra.Advertisement) {
 	r.LastSeen, r.Lifetime, r.Managed, r.Other = now, a.RouterLifetime, a.Managed, a.Other
 	r.gateway = now.Add(a.RouterLifetime)
+	if a.Portal != "" {
+		r.Portal = a.Portal
+	}
 	if a.MTU > 0 {
 		r.MTU = a.MTU
 	}

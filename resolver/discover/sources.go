@@ -137,7 +137,7 @@ func (e *engine) sourceDNS(now time.Time, l *linkState) []SourceReport {
 	var out []SourceReport
 	for _, a := range l.askers {
 		r := SourceReport{Source: pref64.DNS, Link: l.Index, Server: a.addr.Addr(), Verdict: cmp.Or(a.answer.verdict, Pending),
-			Reason: cmp.Or(a.answer.reason, "asked, no answer yet"), Took: a.took, At: a.at}
+			Reason: cmp.Or(a.answer.reason, "asked, no answer yet"), Took: a.took, At: a.at, Silent: a.silent}
 		if !a.busy {
 			r.Next = a.next
 		}

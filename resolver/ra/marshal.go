@@ -10,7 +10,7 @@ import (
 // Marshal writes the whole ICMPv6 message with a zero checksum, which the sending
 // kernel or stack fills in. Lifetimes are rounded up to what the wire can say and
 // capped at its maximum. Ignored is not written, nor is what no option can hold:
-// an invalid prefix, more than 127 servers.
+// an invalid prefix, more than 127 servers, a URI of more than 2038 bytes.
 func (a Advertisement) Marshal() []byte {
 	b := make([]byte, headerLen)
 	b[0], b[4] = typeAdvertisement, a.HopLimit
@@ -32,6 +32,7 @@ func (a Advertisement) Marshal() []byte {
 	for _, r := range a.RDNSS {
 		b = r.append(b)
 	}
+	b = appendPortal(b, a.Portal)
 	for _, p := range a.Pref64 {
 		b = p.append(b)
 	}
@@ -55,6 +56,16 @@ func appendSourceLL(b, addr []byte) []byte {
 	b = append(b, optSourceLL, byte(units))
 	b = append(b, addr...)
 	return append(b, make([]byte, units*8-2-len(addr))...)
+}
+
+func appendPortal(b []byte, uri string) []byte {
+	units := (2 + len(uri) + 7) / 8
+	if uri == "" || units > 255 {
+		return b
+	}
+	b = append(b, optPortal, byte(units))
+	b = append(b, uri...)
+	return append(b, make([]byte, units*8-2-len(uri))...)
 }
 
 func (p PrefixInfo) append(b []byte) []byte {

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/reach64/reach64/resolver/nat64"
@@ -24,12 +26,14 @@ const (
 	typeAdvertisement = 134
 )
 
-// Option types: RFC 4861 section 4.6, RFC 8106 section 5.1, RFC 8781 section 4.
+// Option types: RFC 4861 section 4.6, RFC 8106 section 5.1, RFC 8781 section 4,
+// RFC 8910 section 2.3.
 const (
 	optSourceLL = 1
 	optPrefix   = 3
 	optMTU      = 5
 	optRDNSS    = 25
+	optPortal   = 37
 	optPref64   = 38
 )
 
@@ -52,6 +56,7 @@ type Advertisement struct {
 	RDNSS          []RDNSS
 	Pref64         []Pref64
 	MTU            int    // bytes, 0: not said
+	Portal         string // URI of the captive portal's API (RFC 8908), "": not said
 	SourceLL       []byte // link-layer address of the router, nil: not said
 	Ignored        []Ignored
 }
@@ -150,9 +155,27 @@ func (a *Advertisement) option(b []byte) []string {
 		return a.prefix(b)
 	case optRDNSS:
 		return a.rdnss(b)
+	case optPortal:
+		return a.portal(b)
 	case optPref64:
 		return a.pref64(b)
 	}
+	return nil
+}
+
+// portal reads the URI, which is filled up with zeros (RFC 8910 section 2.3).
+func (a *Advertisement) portal(b []byte) []string {
+	uri := strings.TrimRight(string(b[2:]), "\x00")
+	u, err := url.Parse(uri)
+	switch {
+	case uri == "":
+		return []string{"an empty URI"}
+	case err != nil:
+		return []string{err.Error()}
+	case u.Scheme == "":
+		return []string{fmt.Sprintf("%q is no whole URI", uri)}
+	}
+	a.Portal = uri
 	return nil
 }
 

@@ -208,6 +208,26 @@ func TestValid(t *testing.T) {
 	}
 }
 
+// TestPortal holds the option of RFC 8910 section 2.3.
+func TestPortal(t *testing.T) {
+	tests := map[string]struct{ option, uri, ignored string }{
+		"filled up with zeros":  {"2502 75726e3a 6162633a 646500000000", "urn:abc:de", ""},
+		"without room to spare": {"2502 75726e3a 6162633a 646566676869", "urn:abc:defghi", ""},
+		"empty":                 {"2501 000000000000", "", "an empty URI"},
+		"no scheme":             {"2501 2f6170690000", "", "no whole URI"},
+		"a line feed":           {"2501 613a0a620000", "", "invalid control character"},
+	}
+	for name, tt := range tests {
+		a, err := Parse(unhex(t, header+tt.option+rdnssOption))
+		if err != nil || a.Portal != tt.uri || len(a.RDNSS) != 1 {
+			t.Errorf("%s: %+v, %v; want %q", name, a, err, tt.uri)
+		}
+		if tt.ignored == "" != (len(a.Ignored) == 0) || tt.ignored != "" && !strings.Contains(a.Ignored[0].Why, tt.ignored) {
+			t.Errorf("%s: ignored %+v, want %q", name, a.Ignored, tt.ignored)
+		}
+	}
+}
+
 func TestSolicitation(t *testing.T) {
 	if got, want := hex.EncodeToString(Solicitation([]byte{2, 0, 0, 0, 0, 1})), "8500000000000000"+"0101020000000001"; got != want {
 		t.Errorf("got %s, want %s", got, want)

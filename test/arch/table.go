@@ -77,6 +77,7 @@ var Table = map[string]Entry{
 	"resolver/dns64":    {Kind: Engine, May: []string{"resolver/dnsq"}},
 	"resolver/discover": {Kind: Engine, May: []string{"resolver/dnsq"}},
 	"resolver/dnsq":     {Kind: Engine},
+	"resolver/portal":   {Kind: Engine},
 	"resolver/probe":    {Kind: Engine},
 	"resolver/system":   {Kind: Engine, May: []string{"resolver/dnsq"}},
 	"tunnel/clat":       {Kind: Engine},

@@ -47,12 +47,12 @@ func Edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger) agent.Edges
 		RA:       h,
 		DialLink: func(link string) agent.Dialer { return linkDialer{h, link} },
 		Dial:     h,
-		Foreign: func(s netstate.Snapshot, own int) string {
+		Foreign: func(s netstate.Snapshot, own int) (evidence, link string) {
 			f, ok := osinfo.ForeignCLAT(s, osinfo.Own{Device: own})
 			if !ok {
-				return ""
+				return "", ""
 			}
-			return f.Evidence
+			return f.Evidence, f.Link
 		},
 	}
 }

@@ -264,8 +264,8 @@ func TestNoNAT64IsSaidAndItComesUpByItself(t *testing.T) {
 func TestSilentResolverIsNotReadAsNoNAT64(t *testing.T) {
 	w := newWorld(t, vnet.Options{NoPref64: true, NoDNS: true})
 	s := start(t, w, conf)
-	st := waitFor(t, s, "said that the resolver is silent", func(st status.Status) bool { return st.Reason == "sources-do-not-answer" })
-	if st.Exit() != status.ExitInconclusive || st.Class != "unknown" || st.Detail == nil {
+	st := waitFor(t, s, "said that the resolver is silent", func(st status.Status) bool { return st.Reason == "dns-does-not-answer" })
+	if st.Exit() != status.ExitPathBroken || st.Class != "broken-dns" || st.Detail == nil {
 		t.Errorf("exit %d, status = %+v", st.Exit(), st)
 	}
 }

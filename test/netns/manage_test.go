@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,7 +88,7 @@ func TestFlowsSurviveReloads(t *testing.T) {
 	_ = s.p.cmd.Process.Signal(syscall.SIGHUP)
 	s.waitStatus("one server again", 10*time.Second, func(st status) bool { return len(st.Servers) == 1 && carries(st) })
 	after, err := s.status()
-	if err != nil || after.CLAT == nil || *after.CLAT != *before.CLAT {
+	if err != nil || after.CLAT == nil || !reflect.DeepEqual(after.CLAT, before.CLAT) {
 		t.Errorf("CLAT %+v, before %+v (%v)", after.CLAT, before.CLAT, err)
 	}
 	eventually(t, 20*time.Second, "the flow ends", func() error {

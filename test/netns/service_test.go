@@ -65,15 +65,17 @@ type status struct {
 	Class  string  `json:"class"`
 	Path   string  `json:"path"`
 	Reason string  `json:"reason"`
+	Detail string  `json:"detail"`
 	Uplink *string `json:"uplink"`
 	Prefix *string `json:"prefix"`
 	Source *string `json:"prefix_source"`
 	CLAT   *struct {
-		IPv4   string `json:"ipv4"`
-		IPv6   string `json:"ipv6"`
-		Device string `json:"device"`
-		MTU    int    `json:"mtu"`
-		Ready  bool   `json:"ready"`
+		IPv4   string   `json:"ipv4"`
+		IPv6   string   `json:"ipv6"`
+		Device string   `json:"device"`
+		MTU    int      `json:"mtu"`
+		Ready  bool     `json:"ready"`
+		Routes []string `json:"routes"`
 	} `json:"clat"`
 	Datapath *string `json:"datapath"`
 	Servers  []struct {

@@ -9,12 +9,13 @@ import (
 	"github.com/reach64/reach64/resolver/nat64"
 )
 
-// Neighbor discovery options (RFC 4861, RFC 8106, RFC 8781).
+// Neighbor discovery options (RFC 4861, RFC 8106, RFC 8781, RFC 8910).
 const (
 	optSourceLL = 1
 	optPrefix   = 3
 	optMTU      = 5
 	optRDNSS    = 25
+	optPortal   = 37
 	optPref64   = 38
 )
 
@@ -116,10 +117,25 @@ func advertisement(o Options, pref64 bool) []byte {
 	if o.AdvertiseMTU {
 		b = binary.BigEndian.AppendUint32(append(b, optMTU, 1, 0, 0), uint32(o.MTU))
 	}
+	b = appendPortal(b, o.Portal)
 	if pref64 {
 		b = appendPref64(b, o.Prefix, o.Pref64Lifetime)
 	}
 	return b
+}
+
+// appendPortal appends the address of a captive portal's API, filled up with zeros to
+// a multiple of 8 bytes (RFC 8910 section 2.3).
+func appendPortal(b []byte, uri string) []byte {
+	if uri == "" {
+		return b
+	}
+	option := append([]byte{optPortal, 0}, uri...)
+	for len(option)%8 != 0 {
+		option = append(option, 0)
+	}
+	option[1] = byte(len(option) / 8)
+	return append(b, option...)
 }
 
 // appendPref64 appends a PREF64 option: 13 bits of lifetime in units of 8 s, 3

@@ -49,6 +49,9 @@ type Options struct {
 	// PCP, if set, answers on the router's addresses and on 2001:1::1 (RFC 7723).
 	PCP *PCP
 
+	// Portal is the address of a captive portal's API that is advertised, "" none.
+	Portal string
+
 	// What is off at the start. Each has a method to switch it later.
 	NoRA, NoPref64, NoDNS, NoDNS64, NoNAT64 bool
 }

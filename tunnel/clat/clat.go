@@ -43,6 +43,10 @@ type CLAT struct {
 	port  Port
 	tr    atomic.Pointer[siit.Translator]
 	stats counters
+
+	// Unreachable, if set before Run, is called when the network answered a packet
+	// with ICMPv6 Destination Unreachable. It must not block.
+	Unreachable func()
 }
 
 // New returns a CLAT that translates by tr. It starts nothing.
@@ -101,6 +105,9 @@ func (w *worker) one() error {
 	w.out.Reset()
 	dir, v := w.clat.tr.Load().Translate(w.out, h, w.buf[:n])
 	w.clat.stats.add(dir, v, n)
+	if dir == siit.Dir6to4 && v.Kind() == siit.Translated && w.clat.Unreachable != nil && isUnreachable(w.buf[:n]) {
+		w.clat.Unreachable()
+	}
 	if v == siit.ZeroChecksum || v == siit.BadFragment {
 		w.tell(time.Now(), v, w.buf[:n])
 	}
@@ -118,6 +125,10 @@ func (w *worker) one() error {
 	}
 	return nil
 }
+
+// isUnreachable tells an ICMPv6 Destination Unreachable (type 1, RFC 4443 section
+// 3.1) without extension headers, as routers send it.
+func isUnreachable(pkt []byte) bool { return len(pkt) > 40 && pkt[6] == 58 && pkt[40] == 1 }
 
 // tellEvery is how often a lost packet may be logged.
 const tellEvery = time.Minute

@@ -85,7 +85,9 @@ var (
 	udp4 = unhex("45000020 12344000 4011a676 c0000001 c0000221 13880035 000ccb58 68693634")
 	udp6 = unhex("60000000 000c113f 20010db8 00010002 c1a70000 00000001 0064ff9b 00000000 00000000 c0000221 13880035 000c9bf5 68693634")
 	ping = unhex("60000000 000c3a32 0064ff9b 00000000 00000000 c0000221 20010db8 00010002 c1a70000 00000001 81004293 abcd0001 70696e67")
-	ttl1 = unhex("45000020 12344000 0111e576 c0000001 c0000221 13880035 000ccb58 68693634")
+	// lost6 is a router's word that udp6 cannot be delivered: no route.
+	lost6 = unhex("60000000003c3a4020010db800010002000000000000000120010db800010002c1a7000000000001010070390000000060000000000c113f20010db800010002c1a70000000000010064ff9b0000000000000000c000022113880035000c9bf568693634")
+	ttl1  = unhex("45000020 12344000 0111e576 c0000001 c0000221 13880035 000ccb58 68693634")
 )
 
 func newCLAT(t *testing.T, p Port) *CLAT {
@@ -127,6 +129,34 @@ func TestPacketsOfBothFamiliesComeOutAsTheOther(t *testing.T) {
 			t.Error(d)
 		}
 	})
+}
+
+// TestUnreachableIsTold: the network's own word is passed on, ordinary packets are not,
+// nor what somebody outside makes up.
+func TestUnreachableIsTold(t *testing.T) {
+	forged := bytes.Clone(lost6)
+	forged[len(forged)-1] ^= 1 // the checksum is wrong
+	stranger := bytes.Clone(lost6)
+	stranger[39] = 9
+	for name, tt := range map[string]struct {
+		packet []byte
+		want   int
+	}{"no route": {lost6, 1}, "an echo reply": {ping, 0}, "an IPv4 packet": {udp4, 0}, "a wrong checksum": {forged, 0}, "for another": {stranger, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPort(tt.packet)
+			c := newCLAT(t, p)
+			told := 0
+			c.Unreachable = func() { told++ }
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- c.Run(ctx) }()
+			synctest.Wait()
+			cancel()
+			if err := <-done; err != nil || told != tt.want {
+				t.Errorf("%s: told %d times, want %d (%v)", name, told, tt.want, err)
+			}
+		})
+	}
 }
 
 func TestDropsAreCountedByReason(t *testing.T) {

@@ -1,0 +1,72 @@
+package osinfo
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dhclient's file, as it writes it: each renewal adds a lease.
+const dhclientLeases = `lease {
+  interface "wlan0";
+  fixed-address 192.0.2.9;
+  expire 4 2026/11/26 12:00:00;
+}
+lease {
+  interface "eth0";
+  fixed-address 192.0.2.7;
+  option subnet-mask 255.255.255.0;
+  option unknown-108 0:0:7:8;
+  renew 2 2026/11/24 09:00:00;
+  expire 4 2026/11/26 12:00:00;
+}
+`
+
+func TestIPv6Mostly(t *testing.T) {
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	tests := map[string]struct{ file, text, want string }{
+		"dhclient":                             {"var/lib/dhcp/dhclient.eth0.leases", dhclientLeases, "30m0s"},
+		"dhclient, named option":               {"var/lib/dhclient/dhclient.leases", strings.Replace(dhclientLeases, "unknown-108 0:0:7:8", "ipv6-only-preferred 600", 1), "10m0s"},
+		"dhclient, of another link":            {"var/lib/dhcp/dhclient.leases", strings.Replace(dhclientLeases, `"eth0"`, `"eth1"`, 1), ""},
+		"dhclient, run out":                    {"var/lib/dhcp/dhclient.leases", strings.ReplaceAll(dhclientLeases, "11/26", "11/23"), ""},
+		"dhclient, run out, in epoch seconds":  {"var/lib/dhcp/dhclient.leases", strings.ReplaceAll(dhclientLeases, "expire 4 2026/11/26 12:00:00", "expire epoch 1700000000"), ""},
+		"dhclient, the next one is without it": {"var/lib/dhcp/dhclient.leases", dhclientLeases + "lease {\n  interface \"eth0\";\n  fixed-address 192.0.2.7;\n}\n", ""},
+		"dhclient, three bytes":                {"var/lib/dhcp/dhclient.leases", strings.Replace(dhclientLeases, "0:0:7:8", "0:7:8", 1), ""},
+		"NetworkManager":                       {"var/lib/NetworkManager/internal-6ba7b810-9dad-11d1-80b4-00c04fd430c8-eth0.lease", "# private\nADDRESS=192.0.2.7\nOPTION_108=00000708\n", "30m0s"},
+		"NetworkManager, of another link":      {"var/lib/NetworkManager/internal-6ba7b810-9dad-11d1-80b4-00c04fd430c8-eth1.lease", "OPTION_108=00000708\n", ""},
+		"networkd":                             {"run/systemd/netif/leases/2", "ADDRESS=192.0.2.7\nIPV6_ONLY_PREFERRED_SEC=60\n", "5m0s"},
+		"networkd, of another link":            {"run/systemd/netif/leases/3", "IPV6_ONLY_PREFERRED_SEC=60\n", ""},
+		"networkd, without":                    {"run/systemd/netif/leases/2", "ADDRESS=192.0.2.7\n", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			file := filepath.Join(root, tt.file)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got := IPv6Mostly(root, "eth0", 2, now)
+			if tt.want == "" && got != "" || tt.want != "" && (!strings.Contains(got, "for "+tt.want) || !strings.Contains(got, file)) {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// FuzzParseLeases: what a file may hold, and that only numbers become a wait.
+func FuzzParseLeases(f *testing.F) {
+	f.Add(dhclientLeases)
+	f.Add("OPTION_108=00000708\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, l := range parseLeases(text) {
+			if l.v6only < 0 || l.v6only > 0 && l.v6only < minV6OnlyWait {
+				t.Errorf("waits %v", l.v6only)
+			}
+		}
+	})
+}
