@@ -12,8 +12,8 @@ var dummy = [4]byte{192, 0, 0, 8}
 // embed writes the IPv6 address that stands for an IPv4 one (RFC 6052 section 2.3).
 func (t *Translator) embed(b []byte, v4 [4]byte) {
 	if t.whole96 {
-		copy(b, t.prefix[:12])
-		copy(b[12:16], v4[:])
+		*(*[16]byte)(b) = t.prefix
+		*(*[4]byte)(b[12:]) = v4
 		return
 	}
 	a := t.conf.Prefix.Embed(netip.AddrFrom4(v4)).As16()
@@ -35,7 +35,7 @@ func (t *Translator) extract(b []byte) (v4 [4]byte, ok bool) {
 
 // allowed tells whether an IPv4 address may be reached through the prefix.
 func (t *Translator) allowed(v4 [4]byte) bool {
-	return slices.Contains(t.always, v4) || t.conf.NonGlobal.Allows(t.conf.Prefix, netip.AddrFrom4(v4))
+	return t.conf.NonGlobal.Allows(t.conf.Prefix, netip.AddrFrom4(v4)) || slices.Contains(t.always, v4)
 }
 
 // routed tells whether the host routes this IPv4 address to the translator.

@@ -1,10 +1,6 @@
 package siit
 
-import (
-	"encoding/binary"
-
-	"github.com/reach64/reach64/tunnel/vnethdr"
-)
+import "encoding/binary"
 
 // answer4 puts an ICMPv4 error for the host into out, from the dummy address,
 // since the CLAT has no other that the host does not own itself (SIIT-69). An
@@ -30,7 +26,7 @@ func (t *Translator) answer4(out *Batch, p *in4, v Verdict, typ, code uint8, res
 	b[20], b[21] = typ, code
 	binary.BigEndian.PutUint32(b[24:], rest)
 	binary.BigEndian.PutUint16(b[22:], ^fold(sum(b[20:])+sum(quote)))
-	out.add(vnethdr.Header{}, b, quote)
+	out.add(b, quote)
 	return v
 }
 
@@ -64,7 +60,7 @@ func (t *Translator) answer6(out *Batch, p *in6, v Verdict, typ, code uint8, res
 	b[40], b[41] = typ, code
 	binary.BigEndian.PutUint32(b[44:], rest)
 	binary.BigEndian.PutUint16(b[42:], ^fold(pseudo6(b[8:40], 8+len(quote), protoICMPv6)+sum(b[40:])+sum(quote)))
-	out.add(vnethdr.Header{}, b, quote)
+	out.add(b, quote)
 	return v
 }
 

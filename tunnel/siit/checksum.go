@@ -65,17 +65,22 @@ func fold(v uint32) uint16 {
 	return uint16(v)
 }
 
-// update is RFC 1624 equation 3: the checksum after words that sum up to before
-// were replaced by words that sum up to after. A wrong checksum stays as wrong
-// as it was (SIIT-36).
-func update(check uint16, before, after uint32) uint16 {
-	return ^fold(uint32(^check) + uint32(^fold(before)) + uint32(fold(after)))
+// change is what replacing words that sum up to before by words that sum up to
+// after adds to a sum: ~m + m' in RFC 1624 equation 3.
+func change(before, after uint32) uint16 {
+	return fold(uint32(^fold(before)) + uint32(fold(after)))
+}
+
+// update is RFC 1624 equation 3: the checksum after a change. A wrong checksum
+// stays as wrong as it was (SIIT-36).
+func update(check, change uint16) uint16 {
+	return ^fold(uint32(^check) + uint32(change))
 }
 
 // updatePartial does the same for a field that holds the sum of the
 // pseudo-header alone, not complemented (SIIT-87).
-func updatePartial(field uint16, before, after uint32) uint16 {
-	return fold(uint32(field) + uint32(^fold(before)) + uint32(fold(after)))
+func updatePartial(field, change uint16) uint16 {
+	return fold(uint32(field) + uint32(change))
 }
 
 // pseudo6 sums the IPv6 pseudo-header, RFC 8200 section 8.1. addrs are source
@@ -84,12 +89,20 @@ func pseudo6(addrs []byte, length int, next uint8) uint32 {
 	return sum(addrs) + uint32(length>>16) + uint32(length&0xffff) + uint32(next)
 }
 
-// sums returns what the addresses add to a pseudo-header in both families, given
-// the addresses of a packet. Where the whole other host's address stands on even
-// bytes in both, only the constant part counts (1624-3).
-func (t *Translator) sums(four, six []byte) (sum4, sum6 uint32) {
+// change6 is what translation to IPv6 changes in the sum of a pseudo-header,
+// given the addresses of a packet in both families. Where the whole other host's
+// address stands on even bytes in both, only the constant part counts (1624-3).
+func (t *Translator) change6(four, six []byte) uint16 {
 	if t.whole96 {
-		return t.sum4, t.sum6
+		return t.to6
 	}
-	return sum(four[:8]), sum(six[:32])
+	return change(sum(four[:8]), sum(six[:32]))
+}
+
+// change4 is the same the other way round.
+func (t *Translator) change4(four, six []byte) uint16 {
+	if t.whole96 {
+		return t.to4
+	}
+	return change(sum(six[:32]), sum(four[:8]))
 }

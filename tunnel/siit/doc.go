@@ -96,7 +96,7 @@
 //	SIIT-28   parse                  | TestQuotedPacketsThatCannotBe6to4, TestTooManyExtensionHeaders, TestVerdicts6to4
 //	SIIT-28a  room4, cut4            | FuzzFragmentsAgainstOracle, TestSizesAtWhichPacketsAreCut6to4
 //	SIIT-29   update                 | FuzzAgainstOracle, TestIncrementalUpdate
-//	SIIT-30   fix, sums              | FuzzAgainstOracle
+//	SIIT-30   fix, change6, change4  | FuzzAgainstOracle
 //	SIIT-31   fillUDP, transportTo6  | TestFragmentsThatCannotPass, TestUDPWithoutChecksum, TestUDPWithoutChecksumByConfiguration
 //	SIIT-32   transportTo4           | TestUDPWithoutChecksumByConfiguration, TestVerdicts6to4
 //	SIIT-33   transportHead          | TestUDPWithoutChecksum, TestVerdicts4to6, TestVerdicts6to4

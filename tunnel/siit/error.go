@@ -10,9 +10,9 @@ import (
 const maxError4, maxError6 = 576, 1280
 
 // errorTo6 translates an ICMPv4 error that the host itself sent.
-func (t *Translator) errorTo6(out *Batch, h vnethdr.Header, p *in4) Verdict {
+func (t *Translator) errorTo6(out *Batch, h *vnethdr.Header, p *in4) Verdict {
 	msg := p.l4()
-	if h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && fold(sum(msg)) != 0xffff {
+	if !verified(h) && fold(sum(msg)) != 0xffff {
 		return BadChecksum
 	}
 	quote, ext := original(msg, msg[5], 4)
@@ -45,15 +45,15 @@ func (t *Translator) errorTo6(out *Batch, h vnethdr.Header, p *in4) Verdict {
 	t.header6(b, p.pkt, p.dst, len(b)-40+len(tail), protoICMPv6)
 	check := ^fold(pseudo6(b[8:40], len(b)-40+len(tail), protoICMPv6) + sum(b[40:]) + sum(tail))
 	binary.BigEndian.PutUint16(b[42:], check)
-	out.add(vnethdr.Header{}, b, tail)
+	out.add(b, tail)
 	return OK
 }
 
 // errorTo4 translates an ICMPv6 error from the network. Its sender need not be
 // in the prefix: routers on the way to the NAT64 are not (SIIT-70).
-func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p *in6) Verdict {
+func (t *Translator) errorTo4(out *Batch, h *vnethdr.Header, p *in6) Verdict {
 	msg := p.l4()
-	if v := checkError6(h, p.pkt, msg); v != OK {
+	if v := checkError6(h, p, msg); v != OK {
 		return v
 	}
 	words := msg[4]
@@ -90,20 +90,24 @@ func (t *Translator) errorTo4(out *Batch, h vnethdr.Header, p *in6) Verdict {
 	whole := in6{pkt: p.pkt, proto: p.proto} // an error is never a fragment
 	t.header4(b, out, &whole, src, maxError4, len(b)+len(tail))
 	binary.BigEndian.PutUint16(b[22:], ^fold(sum(b[20:])+sum(tail)))
-	out.add(vnethdr.Header{}, b, tail)
+	out.add(b, tail)
 	return OK
 }
 
-// checkError6 checks the ICMPv6 error msg in pkt, but for what it quotes.
-func checkError6(h vnethdr.Header, pkt, msg []byte) Verdict {
+// verified tells whether a checksum need not be looked at: a device did, or it is
+// not there yet.
+func verified(h *vnethdr.Header) bool { return h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) != 0 }
+
+// checkError6 checks the ICMPv6 error msg in p, but for what it quotes.
+func checkError6(h *vnethdr.Header, p *in6, msg []byte) Verdict {
 	switch {
 	case len(msg) < 8:
 		return Malformed
-	case !unicast6([16]byte(pkt[8:24])):
+	case !unicast6([16]byte(p.pkt[8:24])):
 		return Martian
 	case h.GSOType != vnethdr.GSONone:
 		return Offload
-	case h.Flags&(vnethdr.NeedsCsum|vnethdr.DataValid) == 0 && fold(pseudo6(pkt[8:40], len(msg), protoICMPv6)+sum(msg)) != 0xffff:
+	case !verified(h) && fold(pseudo6(p.pkt[8:40], len(msg), protoICMPv6)+sum(msg)) != 0xffff:
 		return BadChecksum
 	}
 	return OK

@@ -1,10 +1,6 @@
 package siit
 
-import (
-	"encoding/binary"
-
-	"github.com/reach64/reach64/tunnel/vnethdr"
-)
+import "encoding/binary"
 
 // cut6 puts an IPv4 packet into out as IPv6 fragments of at most room bytes: one,
 // when it is a fragment that fits. b begins with the IPv6 header, 8 bytes for the
@@ -20,18 +16,17 @@ func (t *Translator) cut6(out *Batch, p *in4, next uint8, b, tail []byte, room i
 		}
 		piece := tail[:size-(len(b)-48)]
 		t.header6(b, p.pkt, p.dst, 8+size, nextFragment)
-		b[40] = next
-		word := uint16(at) // in units of 8 bytes, three bits up: the same number
+		word := uint32(at) // in units of 8 bytes, three bits up: the same number
 		if !last || p.more() {
 			word |= 1
 		}
-		binary.BigEndian.PutUint16(b[42:], word)
-		copy(b[46:], p.pkt[4:6])
-		out.add(vnethdr.Header{}, b, piece)
+		binary.BigEndian.PutUint32(b[40:], uint32(next)<<24|word)
+		binary.BigEndian.PutUint32(b[44:], uint32(binary.BigEndian.Uint16(p.pkt[4:])))
+		out.add(b, piece)
 		if last {
 			return
 		}
-		at, tail, b = at+size, tail[len(piece):], out.head(48)
+		at, tail, b = at+size, tail[len(piece):], out.reserve(48)
 	}
 }
 
@@ -54,11 +49,11 @@ func (t *Translator) cut4(out *Batch, p *in6, b, tail []byte, room int) {
 		}
 		binary.BigEndian.PutUint16(b[6:], word)
 		seal4(b, len(piece))
-		out.add(vnethdr.Header{}, b, piece)
+		out.add(b, piece)
 		if last {
 			return
 		}
-		at, tail, b = at+size, tail[len(piece):], out.head(20)
+		at, tail, b = at+size, tail[len(piece):], out.reserve(20)
 		copy(b, header)
 	}
 }

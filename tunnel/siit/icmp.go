@@ -35,7 +35,7 @@ func echoToFour(t uint8) (uint8, bool) {
 }
 
 // icmpTo6 translates ICMPv4, RFC 7915 section 4.2.
-func (t *Translator) icmpTo6(out *Batch, h vnethdr.Header, p *in4) Verdict {
+func (t *Translator) icmpTo6(out *Batch, h *vnethdr.Header, p *in4) Verdict {
 	msg := p.l4()
 	switch {
 	case p.frag != 0:
@@ -57,7 +57,7 @@ func (t *Translator) icmpTo6(out *Batch, h vnethdr.Header, p *in4) Verdict {
 	if v != OK {
 		return v
 	}
-	b := out.head(headers6(room > 0) + 8)
+	b := out.reserve(headers6(room > 0) + 8)
 	t.header6(b, p.pkt, p.dst, len(msg), protoICMPv6)
 	echo := b[len(b)-8:]
 	copy(echo, msg)
@@ -68,13 +68,13 @@ func (t *Translator) icmpTo6(out *Batch, h vnethdr.Header, p *in4) Verdict {
 		t.cut6(out, p, protoICMPv6, b, msg[8:], room)
 		return OK
 	}
-	out.add(vnethdr.Header{Flags: h.Flags & vnethdr.DataValid}, b, msg[8:])
+	out.add(b, msg[8:]).Flags = h.Flags & vnethdr.DataValid
 	return OK
 }
 
 // echoTo4 translates ICMPv6 informational messages, of which only echo has a
 // counterpart (RFC 7915 section 5.2).
-func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) Verdict {
+func (t *Translator) echoTo4(out *Batch, h *vnethdr.Header, p *in6, src [4]byte) Verdict {
 	msg := p.l4()
 	if len(msg) < 8 {
 		return Malformed
@@ -90,7 +90,7 @@ func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) 
 	if v != OK {
 		return v
 	}
-	b := out.head(20 + 8)
+	b := out.reserve(20 + 8)
 	t.header4(b, out, p, src, 20+len(msg), 20+len(msg))
 	copy(b[20:], msg[:8])
 	b[20] = typ
@@ -100,19 +100,19 @@ func (t *Translator) echoTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) 
 		t.cut4(out, p, b, msg[8:], room)
 		return OK
 	}
-	out.add(vnethdr.Header{Flags: h.Flags & vnethdr.DataValid}, b, msg[8:])
+	out.add(b, msg[8:]).Flags = h.Flags & vnethdr.DataValid
 	return OK
 }
 
 // fixEcho writes the checksum of an echo message: updated, or, when the host
 // left it to be completed by offload, computed.
-func fixEcho(field []byte, h vnethdr.Header, msg []byte, before, after uint32) {
+func fixEcho(field []byte, h *vnethdr.Header, msg []byte, before, after uint32) {
 	check := binary.BigEndian.Uint16(msg[2:])
 	if h.Flags&vnethdr.NeedsCsum != 0 {
 		// All of the message but type, code and the field itself.
 		check = ^fold(sum(msg[4:]) + after)
 	} else {
-		check = update(check, before, after)
+		check = update(check, change(before, after))
 	}
 	binary.BigEndian.PutUint16(field, check)
 }

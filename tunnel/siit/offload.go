@@ -42,8 +42,9 @@ func checkField(proto uint8) int {
 }
 
 // offload returns the offload state after translation (SIIT-86, SIIT-88). from
-// and to are the bytes of IP header before and after; gso is the type of a TCP
-// super-packet in the other family. It refuses state that does not fit.
+// and to are the bytes of IP header before and after; tcpIn and tcpOut are the
+// types of a TCP super-packet in both families. It refuses state that does not
+// fit.
 func offload(h vnethdr.Header, proto uint8, from, to int, tcpIn, tcpOut uint8) (vnethdr.Header, bool) {
 	out := h
 	switch kind := h.GSOType &^ vnethdr.GSOECN; {
@@ -73,7 +74,7 @@ func offload(h vnethdr.Header, proto uint8, from, to int, tcpIn, tcpOut uint8) (
 // segment is the size in bytes of the largest IP packet that this one becomes on
 // the wire, with an IP header of ip bytes. It is the packet itself without
 // segmentation offload.
-func segment(h vnethdr.Header, proto uint8, ip int, l4 []byte) int {
+func segment(h *vnethdr.Header, proto uint8, ip int, l4 []byte) int {
 	if h.GSOType == vnethdr.GSONone {
 		return ip + len(l4)
 	}

@@ -42,8 +42,7 @@ func (t *Translator) quoteTo6(q []byte, inner *in4, n int) Verdict {
 	copy(q[24:], t.clat6[:])
 	head := q[len(q)-n:]
 	copy(head, inner.l4())
-	sum4, sum6 := t.sums(pkt[12:20], q[8:40])
-	return fixQuoted(head, quoteSums{proto: inner.proto, before: sum4, after: sum6, six: sum(q[8:40]), length: size, part: inner.frag, to6: true})
+	return fixQuoted(head, quoteSums{proto: inner.proto, change: t.change6(pkt[12:20], q[8:40]), six: sum(q[8:40]), length: size, part: inner.frag, to6: true})
 }
 
 // quoteTo4 writes the IPv4 header and the first n bytes of transport for a
@@ -67,8 +66,7 @@ func (t *Translator) quoteTo4(q []byte, inner *in6, dst [4]byte, n int) Verdict 
 	binary.BigEndian.PutUint16(q[10:], ^headerSum(q[:20]))
 	head := q[20 : 20+n]
 	copy(head, inner.l4())
-	sum4, sum6 := t.sums(q[12:20], pkt[8:40])
-	return fixQuoted(head, quoteSums{proto: inner.proto, before: sum6, after: sum4, six: sum(pkt[8:40]), length: size, part: inner.frag})
+	return fixQuoted(head, quoteSums{proto: inner.proto, change: t.change4(q[12:20], pkt[8:40]), six: sum(pkt[8:40]), length: size, part: inner.frag})
 }
 
 // quotedHead returns how many bytes of a quoted transport header are copied to
@@ -92,12 +90,12 @@ func quotedHead(proto uint8, l4 []byte, icmp uint8, offset int) (int, Verdict) {
 
 // quoteSums is what the checksum of a quoted transport header is corrected by.
 type quoteSums struct {
-	proto         uint8
-	before, after uint32 // what the addresses add to a pseudo-header
-	six           uint32 // sum of both IPv6 addresses, for ICMP
-	length        int    // bytes of the whole upper layer
-	part          uint16 // not 0: a fragment, whose length is not that of the whole
-	to6           bool
+	proto  uint8
+	change uint16 // of the pseudo-header's sum
+	six    uint32 // sum of both IPv6 addresses, for ICMP
+	length int    // bytes of the whole upper layer
+	part   uint16 // not 0: a fragment, whose length is not that of the whole
+	to6    bool
 }
 
 // fixQuoted corrects the checksum of a quoted transport header as far as it is
@@ -114,7 +112,7 @@ func fixQuoted(l4 []byte, q quoteSums) Verdict {
 	if at < 0 || len(l4) < at+2 || q.proto == protoUDP && l4[6] == 0 && l4[7] == 0 {
 		return OK
 	}
-	fix(l4[at:], l4[at:], q.proto, false, q.before, q.after)
+	fix(l4[at:], l4[at:], q.proto, false, q.change)
 	return OK
 }
 
@@ -136,7 +134,7 @@ func fixQuotedEcho(l4 []byte, q quoteSums) Verdict {
 		return ICMPQuote
 	}
 	if q.part == 0 {
-		check := update(binary.BigEndian.Uint16(l4[2:]), before+uint32(l4[0])<<8, after+uint32(typ)<<8)
+		check := update(binary.BigEndian.Uint16(l4[2:]), change(before+uint32(l4[0])<<8, after+uint32(typ)<<8))
 		binary.BigEndian.PutUint16(l4[2:], check)
 	}
 	l4[0] = typ

@@ -62,7 +62,7 @@ func lengths(s []byte, ip, i int) {
 // pseudo-header with the length of the super-packet.
 func complete(l4 []byte, proto uint8, length int) {
 	field := l4[checkField(proto):]
-	before := uint32(length>>16) + uint32(length&0xffff)
-	binary.BigEndian.PutUint16(field, updatePartial(binary.BigEndian.Uint16(field), before, uint32(len(l4))))
+	whole := uint32(length>>16) + uint32(length&0xffff)
+	binary.BigEndian.PutUint16(field, updatePartial(binary.BigEndian.Uint16(field), change(whole, uint32(len(l4)))))
 	binary.BigEndian.PutUint16(field, noZero(^fold(sum(l4)), proto))
 }

@@ -54,11 +54,12 @@ type Translator struct {
 	clat4   [4]byte
 	clat6   [16]byte
 	prefix  [16]byte  // of the address that stands for 0.0.0.0
-	whole96 bool      // the IPv4 address is the last four bytes, so that sum4 and sum6 serve for all
+	whole96 bool      // the IPv4 address is the last four bytes, so that to6 and to4 serve for all
 	always  [][4]byte // AlwaysAllow
 	lowest  int       // bytes, effective LowestMTU6
 	sum4    uint32    // of the host's IPv4 address
-	sum6    uint32    // of the host's IPv6 address and the prefix
+	to6     uint16    // what translation to IPv6 changes in the sum of a pseudo-header
+	to4     uint16    // the same for IPv4
 	hops    [4]byte   // first address of HopAddrs
 	hopSize int       // addresses in HopAddrs, 0 for none
 	tos     byte      // bits of the Traffic Class that are kept
@@ -80,7 +81,9 @@ func New(c Config) (*Translator, error) {
 		t.always = append(t.always, a.Unmap().As4())
 	}
 	t.lowest = min(c.LowestMTU6, c.MTU6)
-	t.sum4, t.sum6 = sum(t.clat4[:]), sum(t.clat6[:])+sum(t.prefix[:])
+	sum6 := sum(t.clat6[:]) + sum(t.prefix[:])
+	t.sum4 = sum(t.clat4[:])
+	t.to6, t.to4 = change(t.sum4, sum6), change(sum6, t.sum4)
 	t.neutral = isNeutral(t.clat6, t.clat4, c.Prefix)
 	if c.HopAddrs.IsValid() {
 		t.hops, t.hopSize = c.HopAddrs.Masked().Addr().As4(), 1<<min(8, 32-c.HopAddrs.Bits())

@@ -31,7 +31,7 @@ func (t *Translator) To4(out *Batch, h vnethdr.Header, pkt []byte) Verdict {
 	}
 	icmp := p.proto == protoICMPv6
 	if icmp && p.frag == 0 && len(p.l4()) > 0 && p.l4()[0] < 128 {
-		return t.errorTo4(out, h, &p)
+		return t.errorTo4(out, &h, &p)
 	}
 	src, v := t.source4(p.pkt)
 	switch {
@@ -46,55 +46,56 @@ func (t *Translator) To4(out *Batch, h vnethdr.Header, pkt []byte) Verdict {
 	case pkt[7] <= 1:
 		return t.answer6(out, &p, AnsweredTTL, 3, 0, 0)
 	case icmp:
-		return t.echoTo4(out, h, &p, src)
+		return t.echoTo4(out, &h, &p, src)
 	}
-	return t.transportTo4(out, h, &p, src)
+	return t.transportTo4(out, &h, &p, src)
 }
 
 // transportTo4 translates everything but ICMPv6.
-func (t *Translator) transportTo4(out *Batch, h vnethdr.Header, p *in6, src [4]byte) Verdict {
+func (t *Translator) transportTo4(out *Batch, h *vnethdr.Header, p *in6, src [4]byte) Verdict {
 	l4 := p.l4()
 	n, v := transportHead(p.proto, l4, p.frag)
 	if v != OK {
 		return v
 	}
-	hdr := h
-	if h != (vnethdr.Header{}) {
+	var hdr vnethdr.Header
+	offloaded := h.Flags|h.GSOType != 0
+	if offloaded {
 		var ok bool
-		if hdr, ok = offload(h, p.proto, p.at, 20, vnethdr.GSOTCPv6, vnethdr.GSOTCPv4); !ok || p.frag != 0 {
+		if hdr, ok = offload(*h, p.proto, p.at, 20, vnethdr.GSOTCPv6, vnethdr.GSOTCPv4); !ok || p.frag != 0 {
 			return Offload
 		}
 	}
-	partial := h.Flags&vnethdr.NeedsCsum != 0
+	partial := hdr.Flags&vnethdr.NeedsCsum != 0
 	zero := p.proto == protoUDP && n > 0 && !partial && l4[6] == 0 && l4[7] == 0
 	if zero && !t.conf.PassZeroUDP {
 		return ZeroChecksum
 	}
-	size := segment(h, p.proto, 20, l4)
+	size := segment(&hdr, p.proto, 20, l4)
 	room, v := t.room4(out, p, size)
 	switch {
 	case v != OK:
 		return v
-	case h.GSOType != vnethdr.GSONone && (room > 0 || 20+len(l4) > 65535):
-		return t.segments(out, h, p.pkt, p.at, p.proto)
+	case hdr.GSOType != vnethdr.GSONone && (room > 0 || 20+len(l4) > 65535):
+		return t.segments(out, *h, p.pkt, p.at, p.proto)
 	}
-	b := out.head(20 + n)
+	b := out.reserve(20 + n)
 	t.header4(b, out, p, src, size, 20+len(l4))
 	head := b[20:]
 	copyHead(head, l4)
 	if at := checkField(p.proto); n > 0 && at >= 0 && !zero {
-		sum4, sum6 := t.sums(b[12:20], p.pkt[8:40])
+		change := t.change4(b[12:20], p.pkt[8:40])
 		if partial && room > 0 { // completed, since nobody can once it is cut
-			check := update(^fold(sum(l4)), sum6, sum4)
+			check := update(^fold(sum(l4)), change)
 			binary.BigEndian.PutUint16(head[at:], noZero(check, p.proto))
 		} else {
-			fix(head[at:], l4[at:], p.proto, partial, sum6, sum4)
+			fix(head[at:], l4[at:], p.proto, partial, change)
 		}
 	}
 	if room > 0 {
 		t.cut4(out, p, b, l4[n:], room)
-	} else {
-		out.add(hdr, b, l4[n:])
+	} else if to := out.add(b, l4[n:]); offloaded {
+		*to = hdr
 	}
 	if p.proto == nextAH {
 		return Authenticated

@@ -51,62 +51,63 @@ func (t *Translator) To6(out *Batch, h vnethdr.Header, pkt []byte) Verdict {
 		return t.answer4(out, &p, AnsweredTTL, 11, 0, 0)
 	}
 	if p.proto == protoICMP {
-		return t.icmpTo6(out, h, &p)
+		return t.icmpTo6(out, &h, &p)
 	}
-	return t.transportTo6(out, h, &p)
+	return t.transportTo6(out, &h, &p)
 }
 
 // transportTo6 translates everything but ICMP.
-func (t *Translator) transportTo6(out *Batch, h vnethdr.Header, p *in4) Verdict {
+func (t *Translator) transportTo6(out *Batch, h *vnethdr.Header, p *in4) Verdict {
 	l4 := p.l4()
 	n, v := transportHead(p.proto, l4, p.frag)
 	if v != OK {
 		return v
 	}
-	hdr := h
-	if h != (vnethdr.Header{}) {
+	var hdr vnethdr.Header
+	offloaded := h.Flags|h.GSOType != 0
+	if offloaded {
 		var ok bool
-		if hdr, ok = offload(h, p.proto, p.ihl, 40, vnethdr.GSOTCPv4, vnethdr.GSOTCPv6); !ok || p.frag != 0 {
+		if hdr, ok = offload(*h, p.proto, p.ihl, 40, vnethdr.GSOTCPv4, vnethdr.GSOTCPv6); !ok || p.frag != 0 {
 			return Offload
 		}
 	}
-	partial := h.Flags&vnethdr.NeedsCsum != 0
+	partial := hdr.Flags&vnethdr.NeedsCsum != 0
 	zero := p.proto == protoUDP && n > 0 && !partial && l4[6] == 0 && l4[7] == 0
 	if zero && (p.frag != 0 || t.conf.DropZeroUDP) {
 		return ZeroChecksum // nobody but the receiver has the whole datagram (7915-41)
 	}
-	room, v := t.room6(out, p, segment(h, p.proto, p.ihl, l4))
+	room, v := t.room6(out, p, segment(&hdr, p.proto, p.ihl, l4))
 	switch {
 	case v != OK:
 		return v
-	case room > 0 && h.GSOType != vnethdr.GSONone:
-		return t.segments(out, h, p.pkt, p.ihl, p.proto)
+	case room > 0 && hdr.GSOType != vnethdr.GSONone:
+		return t.segments(out, *h, p.pkt, p.ihl, p.proto)
 	}
-	b := out.head(headers6(room > 0) + n)
+	b := out.reserve(headers6(room > 0) + n)
 	t.header6(b, p.pkt, p.dst, len(b)-40+len(l4)-n, p.proto)
 	head := b[len(b)-n:]
 	copyHead(head, l4)
 	v = OK
 	if at := checkField(p.proto); n > 0 && at >= 0 {
-		sum4, sum6 := t.sums(p.pkt[12:20], b[8:40])
+		change := t.change6(p.pkt[12:20], b[8:40])
 		switch {
 		case zero:
 			v = FilledChecksum
 			fillUDP(head, l4, pseudo6(b[8:40], 0, protoUDP))
 		case partial && room > 0: // completed, since nobody can once it is cut
-			check := update(^fold(sum(l4)), sum4, sum6)
+			check := update(^fold(sum(l4)), change)
 			binary.BigEndian.PutUint16(head[at:], noZero(check, p.proto))
 		default:
-			fix(head[at:], l4[at:], p.proto, partial, sum4, sum6)
+			fix(head[at:], l4[at:], p.proto, partial, change)
 		}
 	} else if p.proto == nextAH {
 		v = Authenticated
 	}
 	if room > 0 {
 		t.cut6(out, p, p.proto, b, l4[n:], room)
-		return v
+	} else if to := out.add(b, l4[n:]); offloaded {
+		*to = hdr
 	}
-	out.add(hdr, b, l4[n:])
 	return v
 }
 
@@ -141,12 +142,11 @@ func headers6(fragment bool) int {
 // header6 writes the IPv6 header that stands for the IPv4 one in pkt (7915-10).
 // payload is in bytes.
 func (t *Translator) header6(b, pkt []byte, dst [4]byte, payload int, next uint8) {
-	tos := pkt[1] & t.tos
-	b[0], b[1] = 0x60|tos>>4, tos<<4
-	binary.BigEndian.PutUint16(b[4:], uint16(payload))
-	b[6], b[7] = next, pkt[8]-1
-	copy(b[8:24], t.clat6[:])
-	t.embed(b[24:40], dst)
+	_ = b[39]
+	tos := uint64(pkt[1] & t.tos)
+	binary.BigEndian.PutUint64(b, 6<<60|tos<<52|uint64(uint16(payload))<<16|uint64(next)<<8|uint64(pkt[8]-1))
+	*(*[16]byte)(b[8:]) = t.clat6
+	t.embed(b[24:], dst)
 }
 
 // transportHead returns how many bytes of a transport header are rewritten, and
@@ -203,15 +203,15 @@ func copyHead(head, l4 []byte) {
 	copy(head, l4)
 }
 
-// fix updates a transport checksum for changed addresses, given their sums. field
-// is where it goes, from where it stands.
-func fix(field, from []byte, proto uint8, partial bool, before, after uint32) {
+// fix updates a transport checksum for changed addresses. field is where it goes,
+// from where it stands.
+func fix(field, from []byte, proto uint8, partial bool, change uint16) {
 	old := binary.BigEndian.Uint16(from)
 	if partial {
-		binary.BigEndian.PutUint16(field, updatePartial(old, before, after))
+		binary.BigEndian.PutUint16(field, updatePartial(old, change))
 		return
 	}
-	binary.BigEndian.PutUint16(field, noZero(update(old, before, after), proto))
+	binary.BigEndian.PutUint16(field, noZero(update(old, change), proto))
 }
 
 // noZero is a checksum as it is sent: 0 would say that there is none (7915-42).

@@ -190,7 +190,7 @@ func TestReservedInterfaceIdentifiers(t *testing.T) { // SIIT-82
 }
 
 func TestIncrementalUpdate(t *testing.T) { // 1624-1, SIIT-29
-	if got := update(0xdd2f, 0x5555, 0x3285); got != 0 {
+	if got := update(0xdd2f, change(0x5555, 0x3285)); got != 0 {
 		t.Errorf("update = %04x, want 0000", got)
 	}
 }
