@@ -64,6 +64,15 @@ func (t *Translator) answer6(out *Batch, p *in6, v Verdict, typ, code uint8, res
 	return v
 }
 
+// answerRouting says to a sender that its Routing header is not used up (7915-33),
+// if it can be one.
+func (t *Translator) answerRouting(out *Batch, p *in6) Verdict {
+	if _, v := t.source4(p.pkt); v == Martian {
+		return v
+	}
+	return t.answer6(out, p, AnsweredRouting, 4, 0, uint32(p.bad))
+}
+
 // isQuery6 is false for ICMPv6 errors, and for multicast listener and neighbour
 // discovery, Redirect among them.
 func isQuery6(typ uint8) bool {

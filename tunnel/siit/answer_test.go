@@ -162,6 +162,11 @@ func TestErrorsAreNeverAnswered6to4(t *testing.T) { // SIIT-67, 7915-83
 		copy(in[8:], a[:])
 		silent(t, c, in, SourceRouted)
 	}
+	for _, src := range [][4]byte{{0, 0, 0, 1}, {127, 0, 0, 1}, {224, 0, 0, 251}, {255, 255, 255, 255}, c.CLAT4.As4()} { // SIIT-6
+		in := extension(udp, 43, routing)
+		copy(in[20:], src[:])
+		silent(t, c, in, Martian)
+	}
 }
 
 // silent checks that a packet is dropped for the reason given and that nothing

@@ -24,27 +24,34 @@ func TestFragmentsThatCannotPass(t *testing.T) { // SIIT-21, SIIT-22, SIIT-31, S
 		in   []byte
 		want Verdict
 	}{
-		"first of ICMP":                           {nth(big("icmp"), 1000, 0), FragmentedICMP},
-		"last of ICMP":                            {nth(big("icmp"), 1000, 2), FragmentedICMP},
-		"first of ICMPv6":                         {nth6(big("icmp"), 1000, 0), FragmentedICMP},
-		"last of ICMPv6":                          {nth6(big("icmp"), 1000, 2), FragmentedICMP},
-		"first of an ICMP error":                  {edit(nth(big("icmp"), 1000, 0), func(p []byte) { p[20] = 3 }), FragmentedICMP},
-		"first of TCP in 8 bytes":                 {nth(big("tcp"), 8, 0), TinyFragment},
-		"first of TCP in 16 bytes, no checksum":   {nth(big("tcp"), 16, 0), TinyFragment},
-		"first of TCP in 24 bytes":                {nth(big("tcp"), 24, 0), OK},
-		"second of TCP in 8 bytes":                {nth(big("tcp"), 8, 1), OK},
-		"first of UDP in 8 bytes":                 {nth(big("udp"), 8, 0), OK},
-		"first of TCP in IPv6, 16 bytes":          {nth6(big("tcp"), 16, 0), TinyFragment},
-		"first of UDP without checksum":           {nth(noSum, 1000, 0), ZeroChecksum},
-		"later ones cannot be told":               {nth(noSum, 1000, 1), OK},
-		"first of IPv6 UDP without checksum":      {noSum6, ZeroChecksum},
-		"UDP length of a first fragment below 8":  {edit(nth(big("udp"), 1000, 0), func(p []byte) { put16(p[24:], 7) }), Malformed},
-		"TCP offset below 5 in a first fragment":  {edit(nth(big("tcp"), 1000, 0), func(p []byte) { p[32] = 0x40 }), Malformed},
-		"not whole units and more follow":         {edit(nth(big("udp"), 1000, 0)[:1019], func(p []byte) { put16(p[2:], 1019) }), BadFragment},
-		"nothing in it":                           {edit(nth(big("udp"), 1000, 1)[:20], func(p []byte) { put16(p[2:], 20) }), BadFragment},
-		"past the end of a datagram":              {word(nth(big("udp"), 1000, 2), 0x1fff), BadFragment},
-		"past the end of a datagram in IPv6":      {func() []byte { p := nth6(big("udp"), 1000, 2); put16(p[42:], 0xfff8); return p }(), BadFragment},
-		"not whole units in IPv6":                 {func() []byte { p := nth6(big("udp"), 1000, 0)[:1047]; put16(p[4:], 1007); return p }(), BadFragment},
+		"first of ICMP":                          {nth(big("icmp"), 1000, 0), FragmentedICMP},
+		"last of ICMP":                           {nth(big("icmp"), 1000, 2), FragmentedICMP},
+		"first of ICMPv6":                        {nth6(big("icmp"), 1000, 0), FragmentedICMP},
+		"last of ICMPv6":                         {nth6(big("icmp"), 1000, 2), FragmentedICMP},
+		"first of an ICMP error":                 {edit(nth(big("icmp"), 1000, 0), func(p []byte) { p[20] = 3 }), FragmentedICMP},
+		"first of TCP in 8 bytes":                {nth(big("tcp"), 8, 0), TinyFragment},
+		"first of TCP in 16 bytes, no checksum":  {nth(big("tcp"), 16, 0), TinyFragment},
+		"first of TCP in 24 bytes":               {nth(big("tcp"), 24, 0), OK},
+		"second of TCP in 8 bytes":               {nth(big("tcp"), 8, 1), OK},
+		"first of UDP in 8 bytes":                {nth(big("udp"), 8, 0), OK},
+		"first of TCP in IPv6, 16 bytes":         {nth6(big("tcp"), 16, 0), TinyFragment},
+		"first of UDP without checksum":          {nth(noSum, 1000, 0), ZeroChecksum},
+		"later ones cannot be told":              {nth(noSum, 1000, 1), OK},
+		"first of IPv6 UDP without checksum":     {noSum6, ZeroChecksum},
+		"UDP length of a first fragment below 8": {edit(nth(big("udp"), 1000, 0), func(p []byte) { put16(p[24:], 7) }), Malformed},
+		"TCP offset below 5 in a first fragment": {edit(nth(big("tcp"), 1000, 0), func(p []byte) { p[32] = 0x40 }), Malformed},
+		"not whole units and more follow":        {edit(nth(big("udp"), 1000, 0)[:1019], func(p []byte) { put16(p[2:], 1019) }), BadFragment},
+		"nothing in it":                          {edit(nth(big("udp"), 1000, 1)[:20], func(p []byte) { put16(p[2:], 20) }), BadFragment},
+		"past the end of a datagram":             {word(nth(big("udp"), 1000, 2), 0x1fff), BadFragment},
+		"past the end of a datagram in IPv6":     {func() []byte { p := nth6(big("udp"), 1000, 2); put16(p[42:], 0xfff8); return p }(), BadFragment},
+		"not whole units in IPv6":                {func() []byte { p := nth6(big("udp"), 1000, 0)[:1047]; put16(p[4:], 1007); return p }(), BadFragment},
+		"past the end of what IPv4 can hold":     {func() []byte { p := nth6(big("udp"), 1000, 2); put16(p[42:], 65520); return p }(), BadFragment},
+		"just at the end": {func() []byte {
+			p := nth6(big("udp"), 1000, 2)[:48+3]
+			put16(p[4:], 8+3)
+			put16(p[42:], 65512)
+			return p
+		}(), OK},
 		"reserved bits of a Fragment Header":      {func() []byte { p := nth6(big("udp"), 1000, 1); p[41], p[43] = 0xff, p[43]|6; return p }(), OK},
 		"a fragment of GRE":                       {edit(nth(big("udp"), 1000, 0), func(p []byte) { p[9] = 47 }), OK},
 		"TTL runs out, first":                     {edit(nth(big("udp"), 1000, 0), func(p []byte) { p[8] = 1 }), AnsweredTTL},
@@ -64,6 +71,43 @@ func TestFragmentsWithOffloadState(t *testing.T) {
 	p := fragments4(edit(sample(t, c, "udp", 0, 64, 1, make([]byte, 2000)), func(p []byte) { clear(p[6:8]) }), 1000, false)[0]
 	verdictWith(t, c, vnethdr.Header{Flags: vnethdr.NeedsCsum, CsumStart: 20, CsumOffset: 6}, p, Offload)
 	verdictWith(t, c, vnethdr.Header{Flags: vnethdr.NeedsCsum, GSOType: vnethdr.GSOUDPL4, GSOSize: 100, CsumStart: 20, CsumOffset: 6}, p, Offload)
+	verdictWith(t, c, vnethdr.Header{GSOType: vnethdr.GSOUDPL4, GSOSize: 100}, p, Offload)
+}
+
+// A device that checked a fragment as far as it goes says so, and no more.
+func TestVerifiedFragments(t *testing.T) { // SIIT-88
+	c := small()
+	whole := sample(t, c, "udp", 0, 64, 1, make([]byte, 2000))
+	in := fragments4(edit(whole, func(p []byte) { clear(p[6:8]) }), 1000, false)
+	in = append(in, fragments6(back(t, oracleTo6(t, c, whole)), 1000, 7)...)
+	for i, p := range in {
+		b := NewBatch()
+		if _, v := translator(t, c).Translate(b, vnethdr.Header{Flags: vnethdr.DataValid}, p); v != OK {
+			t.Fatalf("fragment %d: %v", i, v)
+		}
+		wholes(t, b)
+	}
+}
+
+// What a Fragment Header holds may be longer than IPv4 can say.
+func TestAtomicFragmentTooLongForIPv4(t *testing.T) { // SIIT-26, SIIT-89
+	c := small()
+	for size, want := range map[int]Verdict{65515: OK, 65516: BadFragment, 65527: BadFragment} {
+		p := make([]byte, 48+size)
+		copy(p, extension(back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil))), 44, make([]byte, 8)))
+		put16(p[4:], uint16(8+size))
+		put16(p[52:], uint16(size))
+		b := NewBatch()
+		if v := translator(t, c).To4(b, vnethdr.Header{}, p); v != want {
+			t.Fatalf("%d bytes: %v, want %v", size, v, want)
+		}
+		for _, p := range wholes(t, b) {
+			consistent(t, p)
+			if p[1] != 0 {
+				t.Errorf("%d bytes: TOS %02x", size, p[1])
+			}
+		}
+	}
 }
 
 // A checksum that the host left to a device is completed before the packet is

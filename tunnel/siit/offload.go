@@ -44,8 +44,11 @@ func checkField(proto uint8) int {
 // offload returns the offload state after translation (SIIT-86, SIIT-88). from
 // and to are the bytes of IP header before and after; tcpIn and tcpOut are the
 // types of a TCP super-packet in both families. It refuses state that does not
-// fit.
-func offload(h vnethdr.Header, proto uint8, from, to int, tcpIn, tcpOut uint8) (vnethdr.Header, bool) {
+// fit: nothing can be left to do in a fragment, whose transport is not whole.
+func offload(h vnethdr.Header, proto uint8, frag uint16, from, to int, tcpIn, tcpOut uint8) (vnethdr.Header, bool) {
+	if frag != 0 {
+		return vnethdr.Header{}, h.Flags&vnethdr.NeedsCsum == 0 && h.GSOType == vnethdr.GSONone
+	}
 	out := h
 	switch kind := h.GSOType &^ vnethdr.GSOECN; {
 	case kind == vnethdr.GSONone && h.GSOType == 0:

@@ -42,11 +42,14 @@ func (p *in4) parse(pkt []byte, quoted bool) Verdict {
 	return OK
 }
 
+// maxPayload4 is the most that an IPv4 datagram can hold, in bytes.
+const maxPayload4 = 65535 - 20
+
 // plausible tells whether a fragment of size bytes can stand at offset: not
-// empty, of whole units of 8 bytes when more follow, and not past what a
-// datagram can be (RFC 791 section 3.2, RFC 8200 section 4.5).
+// empty, of whole units of 8 bytes when more follow, and not past what an IPv4
+// datagram can hold (RFC 791 section 3.2, RFC 8200 section 4.5).
 func plausible(offset, size int, more bool) bool {
-	return size > 0 && (!more || size%8 == 0) && offset+size <= 65535
+	return size > 0 && (!more || size%8 == 0) && offset+size <= maxPayload4
 }
 
 // badProtocol4 refuses protocols whose number means an extension header or the

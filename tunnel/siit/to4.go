@@ -23,10 +23,10 @@ func (t *Translator) To4(out *Batch, h vnethdr.Header, pkt []byte) Verdict {
 	v := p.parse(pkt[:40+length])
 	switch {
 	case v == AnsweredRouting:
-		return t.answer6(out, &p, v, 4, 0, uint32(p.bad))
+		return t.answerRouting(out, &p)
 	case v != OK:
 		return v
-	case p.frag != 0 && !plausible(p.offset(), len(p.l4()), p.more()):
+	case p.frag != 0 && !plausible(p.offset(), len(p.l4()), p.more()), p.fh && len(p.l4()) > maxPayload4:
 		return BadFragment
 	}
 	icmp := p.proto == protoICMPv6
@@ -62,7 +62,7 @@ func (t *Translator) transportTo4(out *Batch, h *vnethdr.Header, p *in6, src [4]
 	offloaded := h.Flags|h.GSOType != 0
 	if offloaded {
 		var ok bool
-		if hdr, ok = offload(*h, p.proto, p.at, 20, vnethdr.GSOTCPv6, vnethdr.GSOTCPv4); !ok || p.frag != 0 {
+		if hdr, ok = offload(*h, p.proto, p.frag, p.at, 20, vnethdr.GSOTCPv6, vnethdr.GSOTCPv4); !ok {
 			return Offload
 		}
 	}
@@ -76,7 +76,7 @@ func (t *Translator) transportTo4(out *Batch, h *vnethdr.Header, p *in6, src [4]
 	switch {
 	case v != OK:
 		return v
-	case hdr.GSOType != vnethdr.GSONone && (room > 0 || 20+len(l4) > 65535):
+	case hdr.GSOType != vnethdr.GSONone && (room > 0 || len(l4) > maxPayload4):
 		return t.segments(out, *h, p.pkt, p.at, p.proto)
 	}
 	b := out.reserve(20 + n)

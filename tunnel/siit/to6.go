@@ -67,7 +67,7 @@ func (t *Translator) transportTo6(out *Batch, h *vnethdr.Header, p *in4) Verdict
 	offloaded := h.Flags|h.GSOType != 0
 	if offloaded {
 		var ok bool
-		if hdr, ok = offload(*h, p.proto, p.ihl, 40, vnethdr.GSOTCPv4, vnethdr.GSOTCPv6); !ok || p.frag != 0 {
+		if hdr, ok = offload(*h, p.proto, p.frag, p.ihl, 40, vnethdr.GSOTCPv4, vnethdr.GSOTCPv6); !ok {
 			return Offload
 		}
 	}
