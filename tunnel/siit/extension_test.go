@@ -61,7 +61,7 @@ func FuzzExtensionsAgainstOracle(f *testing.F) { // SIIT-61 to SIIT-64, 7915-73,
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, n uint16, ext, payload []byte) {
 		payload, ext = payload[:min(len(payload), 1400)], ext[:min(len(ext), 1400)]
-		for _, c := range oracleConfigs() {
+		for _, c := range fuzzConfigs(len(payload)) {
 			c.MTU6, c.MTU4 = 2500, 2480
 			sent := sample(t, c, kinds[int(kind)%len(kinds)], 0, 64, 0xc00001bb, payload)
 			n := max(8, min(int(n), len(sent)-20, 900))

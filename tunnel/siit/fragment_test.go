@@ -147,7 +147,7 @@ func FuzzFragmentsAgainstOracle(f *testing.F) { // SIIT-15 to SIIT-21, SIIT-26, 
 	f.Fuzz(func(t *testing.T, kind, units uint8, lowest, mtu6, mtu4, ident uint16, payload []byte) {
 		payload = payload[:min(len(payload), 12000)]
 		size := max(3, int(units)) * 8 // bytes in a fragment; less cannot hold TCP's checksum
-		c := oracleConfigs()[int(ident)%2]
+		c := fuzzConfigs(len(payload))[int(ident)%3]
 		c.MTU6, c.MTU4 = 1280+int(mtu6)%9000, 68+int(mtu4)%9000
 		c.LowestMTU6 = 1280 + int(lowest)%2000
 		limit := min(c.LowestMTU6, c.MTU6)

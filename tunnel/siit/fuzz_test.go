@@ -12,6 +12,16 @@ import (
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
+// otherPrefixes are prefixes of all lengths but 96.
+var otherPrefixes = [...]string{"2001:db8::/32", "2001:db8:100::/40", "2001:db8:122::/48", "2001:db8:122:300::/56", "2001:db8:122:344::/64"}
+
+// fuzzConfigs are oracleConfigs and one with a prefix of another length.
+func fuzzConfigs(pick int) []Config {
+	c := oracleConfigs()[0]
+	c.Prefix, c.CLAT6 = nat64.MustParse(otherPrefixes[pick%len(otherPrefixes)]), netip.MustParseAddr("2001:db9:1:2:c1a7::1")
+	return append(oracleConfigs(), c)
+}
+
 // The two pairs of addresses of the oracle's tests: neutral and not.
 func oracleConfigs() []Config {
 	plain := Config{Prefix: nat64.MustParse("2001:db8:64:ff9b::/96"), CLAT4: netip.MustParseAddr("192.0.0.1"),
@@ -24,7 +34,7 @@ func oracleConfigs() []Config {
 var kinds = []string{"tcp", "udp", "icmp"}
 
 // FuzzAgainstOracle compares byte for byte, both ways.
-func FuzzAgainstOracle(f *testing.F) { // SIIT-29, SIIT-30, SIIT-34, 7915-40, 7915-44, 1624-2
+func FuzzAgainstOracle(f *testing.F) { // SIIT-29, SIIT-30, SIIT-34, 7915-40, 7915-44, 1624-2, R6052-2, R6052-14
 	for kind := range kinds {
 		for _, payload := range [][]byte{nil, {1}, []byte("ping"), bytes.Repeat([]byte{0xff}, 1433), bytes.Repeat([]byte{7, 0}, 700)} {
 			f.Add(uint8(kind), uint8(0xfd), uint8(64), uint32(0xc00001bb), payload)
@@ -33,7 +43,7 @@ func FuzzAgainstOracle(f *testing.F) { // SIIT-29, SIIT-30, SIIT-34, 7915-40, 79
 	f.Fuzz(func(t *testing.T, kind, tos, ttl uint8, ports uint32, payload []byte) {
 		payload = payload[:min(len(payload), 60000)]
 		ttl = max(ttl, 2)
-		for _, c := range oracleConfigs() {
+		for _, c := range fuzzConfigs(len(payload)) {
 			tr, b := translator(t, c), NewBatch()
 			in := sample(t, c, kinds[int(kind)%len(kinds)], tos, ttl, ports, payload)
 			if v := tr.To6(b, vnethdr.Header{}, in); v != OK {

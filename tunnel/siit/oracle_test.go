@@ -46,7 +46,7 @@ func oracleTo4(t testing.TB, c Config, pkt []byte) []byte {
 		t.Fatalf("not IPv6: %v", in)
 	}
 	ip4 := &layers.IPv4{Version: 4, IHL: 5, TOS: ip6.TrafficClass, TTL: ip6.HopLimit - 1, Protocol: ip6.NextHeader,
-		SrcIP: ip6.SrcIP[12:], DstIP: c.CLAT4.AsSlice()}
+		SrcIP: embedded(c.Prefix, ip6.SrcIP), DstIP: c.CLAT4.AsSlice()}
 	if len(pkt)-20 > 1260 {
 		ip4.Flags = layers.IPv4DontFragment
 	}
@@ -96,14 +96,29 @@ func serialize(t testing.TB, ls ...gopacket.SerializableLayer) []byte {
 	return buf.Bytes()
 }
 
-// embed is RFC 6052 for /96 alone.
+// embed puts an IPv4 address behind the prefix, in as many bytes as it takes but
+// for byte 8 (RFC 6052 section 2.2).
 func embed(p nat64.Prefix, v4 net.IP) net.IP {
-	if p.Bits() != 96 {
-		panic("the oracle knows only /96")
+	a := p.Netip().Addr().AsSlice()
+	for i, b := range v4.To4() {
+		a[place(p, i)] = b
 	}
-	a := p.Netip().Addr().As16()
-	copy(a[12:], v4.To4())
-	return a[:]
+	return a
+}
+
+// embedded is the IPv4 address behind the prefix.
+func embedded(p nat64.Prefix, v6 net.IP) (v4 net.IP) {
+	for i := range 4 {
+		v4 = append(v4, v6[place(p, i)])
+	}
+	return v4
+}
+
+func place(p nat64.Prefix, i int) int {
+	if at := p.Bits()/8 + i; at < 8 || p.Bits() == 96 {
+		return at
+	}
+	return p.Bits()/8 + i + 1
 }
 
 // sample makes a valid packet of one kind towards 192.0.2.33.

@@ -86,7 +86,7 @@ func FuzzErrorsAgainstOracle(f *testing.F) { // SIIT-57, SIIT-58, SIIT-61, 7915-
 	}
 	f.Fuzz(func(t *testing.T, kind, tos uint8, ports, mtu uint32, n uint16, payload []byte) {
 		payload = payload[:min(len(payload), 2000)]
-		for _, c := range oracleConfigs() {
+		for _, c := range fuzzConfigs(len(payload)) {
 			c.MTU6, c.MTU4 = 2500, 2480
 			sent := sample(t, c, kinds[int(kind)%len(kinds)], tos, 64, ports, payload)
 			n := max(8, min(int(n), len(sent)-20)) // RFC 792: at least 8 bytes

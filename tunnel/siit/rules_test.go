@@ -208,29 +208,47 @@ func TestTooManyExtensionHeaders(t *testing.T) { // SIIT-28
 	}
 }
 
-func TestEveryPrefixLengthBothWays(t *testing.T) { // R6052-2
-	for _, p := range []string{"2001:db8::/32", "2001:db8:100::/40", "2001:db8:122::/48", "2001:db8:122:300::/56", "2001:db8:122:344::/64", "2001:db8:122:344::/96"} {
-		t.Run(p, func(t *testing.T) {
+// The addresses are those of RFC 6052 section 2.4.
+func TestEveryPrefixLengthBothWays(t *testing.T) { // R6052-2, R6052-3, R6052-4, R6052-14, 6052-2, 6052-4, 6052-5
+	for prefix, want := range map[string]string{
+		"2001:db8::/32":         "2001:db8:c000:221::",
+		"2001:db8:100::/40":     "2001:db8:1c0:2:21::",
+		"2001:db8:122::/48":     "2001:db8:122:c000:2:2100::",
+		"2001:db8:122:300::/56": "2001:db8:122:3c0:0:221::",
+		"2001:db8:122:344::/64": "2001:db8:122:344:c0:2:2100:0",
+		"2001:db8:122:344::/96": "2001:db8:122:344::c000:221",
+	} {
+		t.Run(prefix, func(t *testing.T) {
 			c := vectorConfig()
-			c.Prefix, c.CLAT6 = nat64.MustParse(p), netip.MustParseAddr("2001:db9:1:2:c1a7::1")
-			tr, b := translator(t, c), NewBatch()
+			c.Prefix, c.CLAT6 = nat64.MustParse(prefix), netip.MustParseAddr("2001:db9:1:2:c1a7::1")
 			in := sample(t, c, "tcp", 0, 64, 0x01bb0050, []byte("hello"))
-			if v := tr.To6(b, vnethdr.Header{}, in); v != OK {
-				t.Fatal(v)
+			six := each(t, c, [][]byte{in})[0]
+			if got := netip.AddrFrom16([16]byte(six[24:40])); got != netip.MustParseAddr(want) {
+				t.Errorf("destination %v, want %s", got, want)
 			}
-			six := only(t, b)
-			if got := netip.AddrFrom16([16]byte(six[24:40])); got != c.Prefix.Embed(netip.MustParseAddr("192.0.2.33")) {
-				t.Errorf("destination %v", got)
+			if inet(pseudo(six, 40, protoTCP), six[40:]) != 0 {
+				t.Error("4to6: the TCP checksum is wrong")
 			}
-			if pseudo := pseudo6(six[8:40], len(six)-40, protoTCP); fold(pseudo+sum(six[40:])) != 0xffff {
-				t.Error("the TCP checksum is wrong")
+			answer := func(change func(p []byte)) []byte {
+				p := back(t, six)
+				change(p)
+				clear(p[56:58])
+				put16(p[56:], inet(pseudo(p, 40, protoTCP), p[40:]))
+				return p
 			}
-			b.Reset()
-			if v := tr.To4(b, vnethdr.Header{}, back(t, six)); v != OK {
-				t.Fatal(v)
+			from := map[string][]byte{"as we write it": answer(func([]byte) {})}
+			if c.Prefix.Bits() < 96 {
+				from["with a suffix"] = answer(func(p []byte) { p[22], p[23] = 0xab, 0xcd })
+				verdict(t, c, answer(func(p []byte) { p[16] = 1 }), AnsweredOutside)
 			}
-			if got := only(t, b); got[12] != 192 || got[15] != 33 {
-				t.Errorf("source % d", got[12:16])
+			for name, p := range from {
+				four := each(t, c, [][]byte{p})[0]
+				if got := netip.AddrFrom4([4]byte(four[12:])); got != netip.MustParseAddr("192.0.2.33") {
+					t.Errorf("%s: source %v", name, got)
+				}
+				if inet(four[12:20], []byte{0, protoTCP, 0, byte(len(four) - 20)}, four[20:]) != 0 {
+					t.Errorf("6to4, %s: the TCP checksum is wrong", name)
+				}
 			}
 		})
 	}
