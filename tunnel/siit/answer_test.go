@@ -130,7 +130,7 @@ func TestAnswersToTheNetwork(t *testing.T) { // SIIT-66, SIIT-69, SIIT-27, 7915-
 	}
 }
 
-func TestErrorsAreNeverAnswered4to6(t *testing.T) { // SIIT-67, 7915-83
+func TestErrorsAreNeverAnswered4to6(t *testing.T) { // SIIT-67, 7915-83, SEC-13
 	c := small()
 	for _, typ := range []byte{3, 4, 5, 11, 12} {
 		in := edit(sample(t, c, "icmp", 0, 64, 1, nil), func(p []byte) { p[20] = typ })
@@ -142,7 +142,7 @@ func TestErrorsAreNeverAnswered4to6(t *testing.T) { // SIIT-67, 7915-83
 	silent(t, c, edit(sample(t, c, "udp", 0, 64, 1, make([]byte, 40)), func(p []byte) { p[6], p[7], p[8] = 0, 1, 1 }), TTLExpired)
 }
 
-func TestErrorsAreNeverAnswered6to4(t *testing.T) { // SIIT-67, 7915-83
+func TestErrorsAreNeverAnswered6to4(t *testing.T) { // SIIT-67, 7915-83, SEC-13
 	c := small()
 	echo := back(t, oracleTo6(t, c, sample(t, c, "icmp", 0, 64, 1, nil)))
 	routing := []byte{0, 0, 0, 1, 0, 0, 0, 0}

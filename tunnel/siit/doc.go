@@ -56,13 +56,19 @@
 //   - Translated ICMPv4 errors are cut to 576 bytes (7915-74).
 //   - An IPv6 fragment too large for the IPv4 side is fragmented again, since its
 //     IPv4 form may be; its sender is told nothing (SIIT-28a).
+//   - The Identification of what comes from IPv6 without one counts up in each
+//     Batch, since nobody but the host sees it (SEC-14, 7915-37).
+//   - A translator has a prefix. When the network withdraws it, the host takes
+//     the routes away, and nothing has to be answered (SIIT-66, at its end).
+//   - The quote in an ICMPv4 error makes room for the Node Identification of its
+//     sender (Config.NodeID), not for the sender's own extensions (SIIT-61).
 //   - The source of an ICMP error that has an IPv4 address which the host does not
 //     route is replaced: a reverse-path filter would drop it (SIIT-72).
 //
 // # Requirements
 //
-// What must hold, by the project's requirement IDs (SIIT and R6052; 7915, 6791,
-// 7757, 8021, 6145 and 1624 are of the RFCs of these numbers), where it is done,
+// What must hold, by the project's requirement IDs (SIIT, R6052, SEC and SECU;
+// the others are of the RFCs of these numbers), where it is done,
 // and by which tests it is shown. A test keeps this table true.
 //
 //	SIIT-1    parse, To4             | TestVerdicts4to6, TestVerdicts6to4
@@ -197,13 +203,35 @@
 //	1624-3    NeutralAddr            | TestCheckedNeutralAddress
 //	1624-4    Neutral                | TestCheckedNeutralAddress
 //	R6052-2   embed, extract         | TestEveryPrefixLengthBothWays
+//	R6052-3   embed                  | TestEveryPrefixLengthBothWays
+//	R6052-4   extract                | TestEveryPrefixLengthBothWays
 //	R6052-8   allowed                | TestNonGlobalUnderTheWellKnownPrefix
 //	R6052-9   allowed                | TestNonGlobalUnderTheWellKnownPrefix
+//	R6052-11  allowed                | TestNonGlobalUnderTheWellKnownPrefix
+//	R6052-13  To6, To4               | TestVerdicts4to6, TestVerdicts6to4
+//	R6052-14  change6, change4, isNeutral | FuzzAgainstOracle, TestEveryPrefixLengthBothWays, TestNeutralAddresses
+//	6052-2    embed, extract         | TestEveryPrefixLengthBothWays
+//	6052-4    extract                | TestEveryPrefixLengthBothWays
+//	6052-5    extract                | TestEveryPrefixLengthBothWays
+//	6052-6    allowed                | TestNonGlobalUnderTheWellKnownPrefix
+//	6052-7    allowed                | TestNonGlobalUnderTheWellKnownPrefix
+//	6052-11   allowed                | TestNonGlobalUnderTheWellKnownPrefix
+//	SEC-10    source4, quoted6       | TestQuotesThatAreNotOurs, TestPeerDefectOwnAddressThroughThePrefix
+//	SEC-11    allowed                | TestNonGlobalUnderTheWellKnownPrefix
+//	SEC-12    mtuTo4, quoted6        | TestMTUInPacketTooBig, TestQuotesThatAreNotOurs
+//	SEC-13    isQuery4, isQuery6, Allow | TestErrorsAreNeverAnswered4to6, TestErrorsAreNeverAnswered6to4, TestLimiter
+//	SEC-14    fragmentHead           | TestFragmentsThatCannotPass
+//	SEC-15    parse                  | TestTooManyExtensionHeaders
+//	SEC-16    unicast4               | TestVerdicts4to6
+//	SECU-3    source4                | TestPeerDefectOwnAddressThroughThePrefix
+//	SECU-5    mtuTo4, quoted6        | TestQuotesThatAreNotOurs, TestPeerDefectTinyPacketTooBig
+//	SECU-9    transportTo6, transportTo4 | TestVerdicts4to6, TestVerdicts6to4
 //
 // Elsewhere, or without effect here:
 //   - SIIT-53: learned path MTUs are remembered by the host's own IPv4 stack, which
 //     gets each Packet Too Big translated.
 //   - SIIT-54: segments are kept small by the MTU of the IPv4 side; nothing is clamped.
+//   - R6052-10: the list of blocks is resolver/nat64's.
 //   - 7915-4: a CLAT forwards nothing natively; which packets reach it is decided by
 //     routes and steering.
 //   - 7915-5: errata, which say nothing that the RFC's readers did differently here.

@@ -81,12 +81,16 @@ func (t *Translator) errorTo4(out *Batch, h *vnethdr.Header, p *in6) Verdict {
 		return v
 	}
 	src, own := t.errorSource4(p.pkt)
+	tail, limit := inner.l4()[n:], min(maxError4, t.conf.MTU4)
 	if t.conf.NodeID && !own && len(ext) == 0 && (msg[0] == 1 || msg[0] == 3) {
 		ext = nodeID(out, p.pkt[8:24])
+		if room := (limit - 28 - len(ext)) &^ 3; room >= leastQuote { // of the quote
+			tail = tail[:min(len(tail), room-(len(b)-28))]
+		}
 	}
 	b[20], b[21] = typ, code
 	binary.BigEndian.PutUint32(b[24:], rest)
-	b, tail := extend(out, b, inner.l4()[n:], ext, attribute{at: 25, header: 28, unit: 4}, min(maxError4, t.conf.MTU4))
+	b, tail = extend(out, b, tail, ext, attribute{at: 25, header: 28, unit: 4}, limit)
 	whole := in6{pkt: p.pkt, proto: p.proto} // an error is never a fragment
 	t.header4(b, out, &whole, src, maxError4, len(b)+len(tail))
 	binary.BigEndian.PutUint16(b[22:], ^fold(sum(b[20:])+sum(tail)))

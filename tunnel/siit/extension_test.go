@@ -236,6 +236,32 @@ func TestNodeIdentification(t *testing.T) { // 6791-2, 6791-3
 	}
 }
 
+// The sender is told whatever the size of the quote, which makes room for it, but
+// not at the cost of the 128 bytes that RFC 4884 section 3 wants of the quote.
+func TestNodeIdentificationOfLargeQuotes(t *testing.T) { // 6791-2, SIIT-61
+	sent := sample(t, small(), "tcp", 0, 64, 1, make([]byte, 1400))
+	for _, tt := range []struct{ mtu4, quote, want, attr int }{ // sizes of quoted packets, IPv6 and IPv4, and words
+		{1480, 540, 520, 130}, {1480, 541, 520, 130}, {1480, 1232, 520, 130}, {1480, 539, 520, 130}, {1480, 536, 516, 129},
+		{400, 1232, 344, 86}, {186, 1232, 128, 32}, {184, 1232, 128, 32}, {183, 1232, 155, 0}, {68, 1232, 40, 0},
+	} {
+		c := small()
+		c.NodeID, c.MTU4 = true, tt.mtu4
+		in := error6(c, router, 3, 0, 0, oracleTo6(t, c, sent)[:tt.quote])
+		p := each(t, c, [][]byte{in})[0]
+		consistent(t, p)
+		size := 28 + tt.want
+		if tt.attr > 0 {
+			size += 28
+		}
+		if len(p) != size || int(p[25]) != tt.attr || inet(p[20:]) != 0 {
+			t.Errorf("MTU %d, %d bytes quoted: %d bytes with attribute %d, want %d with %d", tt.mtu4, tt.quote, len(p), p[25], size, tt.attr)
+		}
+		if quoted := min(tt.quote-20, tt.want); !bytes.Equal(p[40:28+quoted], sent[12:quoted]) {
+			t.Errorf("MTU %d, %d bytes quoted: the quote is not what was sent", tt.mtu4, tt.quote)
+		}
+	}
+}
+
 // A quoted fragment is the fragment that was sent (SIIT-57, 7915-70, 7915-61).
 func TestQuotedFragments(t *testing.T) { // SIIT-57, 7915-61, 7915-70
 	c := small()

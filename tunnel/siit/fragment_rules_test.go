@@ -8,7 +8,7 @@ import (
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
-func TestFragmentsThatCannotPass(t *testing.T) { // SIIT-21, SIIT-22, SIIT-31, SIIT-65, 7915-2, 7915-32, 7915-41
+func TestFragmentsThatCannotPass(t *testing.T) { // SIIT-21, SIIT-22, SIIT-31, SIIT-65, 7915-2, 7915-32, 7915-41, SEC-14
 	c := small()
 	big := func(kind string) []byte {
 		return edit(sample(t, c, kind, 0, 64, 1, make([]byte, 2000)), func(p []byte) { clear(p[6:8]) })

@@ -165,7 +165,7 @@ func TestLikelyMTUs(t *testing.T) { // 7915-60, the plateau table, 7915-63, SIIT
 	}
 }
 
-func TestQuotesThatAreNotOurs(t *testing.T) { // SIIT-56, SIIT-59, SIIT-60, SIIT-73, 7915-71
+func TestQuotesThatAreNotOurs(t *testing.T) { // SIIT-56, SIIT-59, SIIT-60, SIIT-73, 7915-71, SEC-10, SEC-12, SECU-5
 	c := oracleConfigs()[0]
 	good := oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil))
 	change := func(at int, b byte) []byte { p := bytes.Clone(good); p[at] = b; return p }

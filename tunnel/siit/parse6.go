@@ -27,7 +27,7 @@ func (p *in6) parse(pkt []byte) Verdict {
 	if p.proto == protoTCP || p.proto == protoUDP {
 		return OK
 	}
-	for range maxHeaders {
+	for range maxHeaders + 1 { // the last for what they stand before
 		switch p.proto {
 		case nextHopByHop, nextOptions, nextRouting, nextFragment:
 		case nextNone, nextMobility, protoICMP, protoIGMP:

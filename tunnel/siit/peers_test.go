@@ -156,7 +156,7 @@ func TestPeerDefectLongSuperPacketTruncated(t *testing.T) { // SIIT-86, SIIT-89
 }
 
 // The translator's own IPv4 address seen through the prefix taken for a peer's.
-func TestPeerDefectOwnAddressThroughThePrefix(t *testing.T) { // SIIT-8, 7757-4, SECU-3
+func TestPeerDefectOwnAddressThroughThePrefix(t *testing.T) { // SIIT-8, 7757-4, SECU-3, SEC-10
 	c := small()
 	p := back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil)))
 	copy(p[20:], c.CLAT4.AsSlice())

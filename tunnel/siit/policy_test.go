@@ -10,7 +10,7 @@ import (
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
-func TestNonGlobalUnderTheWellKnownPrefix(t *testing.T) { // R6052-8, R6052-9
+func TestNonGlobalUnderTheWellKnownPrefix(t *testing.T) { // R6052-8, R6052-9, 6052-6, 6052-7
 	private, doc := [4]byte{10, 1, 2, 3}, [4]byte{198, 51, 100, 10}
 	tests := map[string]struct {
 		policy nat64.NonGlobal
@@ -19,13 +19,14 @@ func TestNonGlobalUnderTheWellKnownPrefix(t *testing.T) { // R6052-8, R6052-9
 		always []netip.Addr
 		want   Verdict
 	}{
-		"private by default":                  {nat64.NonGlobalPrivate, nat64.WellKnown(), private, nil, OK},
-		"documentation by default":            {nat64.NonGlobalPrivate, nat64.WellKnown(), doc, nil, AnsweredNonGlobal},
-		"a configured server always":          {nat64.NonGlobalNever, nat64.WellKnown(), doc, []netip.Addr{netip.AddrFrom4(doc)}, OK},
-		"never":                               {nat64.NonGlobalNever, nat64.WellKnown(), private, nil, AnsweredNonGlobal},
-		"always":                              {nat64.NonGlobalAlways, nat64.WellKnown(), doc, nil, OK},
-		"a prefix of the network's own":       {nat64.NonGlobalNever, nat64.MustParse("2001:db8:64:ff9b::/96"), private, nil, OK},
-		"link-local under no prefix (SEC-11)": {nat64.NonGlobalAlways, nat64.MustParse("2001:db8:64:ff9b::/96"), [4]byte{169, 254, 1, 1}, nil, AnsweredNonGlobal},
+		"private by default":            {nat64.NonGlobalPrivate, nat64.WellKnown(), private, nil, OK},
+		"documentation by default":      {nat64.NonGlobalPrivate, nat64.WellKnown(), doc, nil, AnsweredNonGlobal},
+		"a configured server always":    {nat64.NonGlobalNever, nat64.WellKnown(), doc, []netip.Addr{netip.AddrFrom4(doc)}, OK},
+		"never":                         {nat64.NonGlobalNever, nat64.WellKnown(), private, nil, AnsweredNonGlobal},
+		"always":                        {nat64.NonGlobalAlways, nat64.WellKnown(), doc, nil, OK},
+		"a prefix of the network's own": {nat64.NonGlobalNever, nat64.MustParse("2001:db8:64:ff9b::/96"), private, nil, OK},
+		"the block for local use (R6052-11, 6052-11)": {nat64.NonGlobalNever, nat64.MustParse("64:ff9b:1:fffe::/96"), private, nil, OK},
+		"link-local under no prefix (SEC-11)":         {nat64.NonGlobalAlways, nat64.MustParse("2001:db8:64:ff9b::/96"), [4]byte{169, 254, 1, 1}, nil, AnsweredNonGlobal},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +56,7 @@ func TestNonGlobalUnderTheWellKnownPrefix(t *testing.T) { // R6052-8, R6052-9
 	}
 }
 
-func TestLimiter(t *testing.T) { // SIIT-68, 7915-84
+func TestLimiter(t *testing.T) { // SIIT-68, 7915-84, SEC-13
 	var l Limiter
 	now := time.Unix(1000, 0)
 	allowed := func(v Verdict, n int) (ok int) {

@@ -44,7 +44,7 @@ func error4From(t testing.TB, c Config, src [4]byte) []byte {
 	return edit(error4(c, 3, 3, 0, quote), func(p []byte) { copy(p[12:], src[:]) })
 }
 
-func TestVerdicts4to6(t *testing.T) { // SIIT-71, 7915-11
+func TestVerdicts4to6(t *testing.T) { // SIIT-71, 7915-11, R6052-13
 	c := oracleConfigs()[0]
 	c.MTU6, c.MTU4 = 1500, 1480
 	udp := func(n int) []byte { return sample(t, c, "udp", 0, 64, 0x13880035, make([]byte, n)) }
@@ -102,6 +102,7 @@ func TestVerdicts4to6(t *testing.T) { // SIIT-71, 7915-11
 		"SIIT-13 protocol 60":                  {edit(udp(4), func(p []byte) { p[9] = 60 }), AnsweredProtocol},
 		"SIIT-13 protocol 135":                 {edit(udp(4), func(p []byte) { p[9] = 135 }), AnsweredProtocol},
 		"SIIT-35 ESP passes":                   {edit(udp(4), func(p []byte) { p[9] = 50 }), OK},
+		"SECU-9 AH passes by its IP header":    {edit(udp(4), func(p []byte) { p[9] = 51 }), Authenticated},
 		"SIIT-35 SCTP passes":                  {edit(udp(4), func(p []byte) { p[9] = 132 }), OK},
 		"7915-22 DF=0, too big":                {edit(udp(1453), func(p []byte) { p[6] = 0 }), OK},
 		"SIIT-33 UDP length too large":         {edit(udp(4), func(p []byte) { p[25] = 200 }), Malformed},
@@ -128,7 +129,7 @@ func TestVerdicts4to6(t *testing.T) { // SIIT-71, 7915-11
 	}
 }
 
-func TestVerdicts6to4(t *testing.T) { // 7915-35, 7757-4
+func TestVerdicts6to4(t *testing.T) { // 7915-35, 7757-4, R6052-13, SECU-9
 	c := oracleConfigs()[0]
 	c.MTU6, c.MTU4 = 1500, 1480
 	udp := func(n int) []byte {
@@ -197,14 +198,21 @@ func TestVerdicts6to4(t *testing.T) { // 7915-35, 7757-4
 	}
 }
 
-func TestTooManyExtensionHeaders(t *testing.T) { // SIIT-28
-	c := oracleConfigs()[0]
-	p := back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil)))
-	for range maxHeaders + 1 {
-		p = extension(p, 60, make([]byte, 8))
-	}
-	if _, v := translator(t, c).Translate(NewBatch(), vnethdr.Header{}, p); v != BadOptions {
-		t.Errorf("verdict %v", v)
+func TestTooManyExtensionHeaders(t *testing.T) { // SIIT-28, SEC-15
+	c := small()
+	plain := back(t, oracleTo6(t, c, sample(t, c, "udp", 0, 64, 1, nil)))
+	for _, tt := range []struct {
+		headers, size int
+		want          Verdict
+	}{{8, 8, OK}, {9, 8, BadOptions}, {2, 256, OK}, {2, 264, BadOptions}, {8, 64, OK}, {1, 512, OK}, {1, 520, BadOptions}} {
+		p := plain
+		for range tt.headers {
+			p = extension(p, 60, append([]byte{0, byte(tt.size/8 - 1)}, make([]byte, tt.size-2)...))
+		}
+		b := NewBatch()
+		if v := translator(t, c).To4(b, vnethdr.Header{}, p); v != tt.want {
+			t.Errorf("%d headers of %d bytes: verdict %v, want %v", tt.headers, tt.size, v, tt.want)
+		}
 	}
 }
 

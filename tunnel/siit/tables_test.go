@@ -164,7 +164,7 @@ func TestMTUInFragmentationNeeded(t *testing.T) { // 7915-60, SIIT-50, SIIT-52
 	}
 }
 
-func TestMTUInPacketTooBig(t *testing.T) { // 7915-61, 7915-62, SIIT-51
+func TestMTUInPacketTooBig(t *testing.T) { // 7915-61, 7915-62, SIIT-51, SEC-12
 	tests := []struct {
 		mtu6, mtu4 int
 		said       uint32
