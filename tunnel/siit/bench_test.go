@@ -31,30 +31,41 @@ func traffics(b testing.TB, c Config) (out []traffic) {
 			out = append(out, tr)
 		}
 	}
-	six := oracleTo6(b, c, sample(b, c, "tcp", 0, 64, 1, make([]byte, 64)))
-	return append(out, traffic{name: "icmp-error", size: 64,
-		four: error4(c, 3, 3, 0, oracleTo4(b, c, back(b, six))), six: error6(c, router, 3, 0, 0, six)})
+	for _, n := range []int{64, 500} { // of the quoted packet; a larger quote is cut
+		six := oracleTo6(b, c, sample(b, c, "tcp", 0, 64, 1, make([]byte, n)))
+		out = append(out, traffic{name: "icmp-error", size: n,
+			four: error4(c, 3, 3, 0, oracleTo4(b, c, back(b, six))), six: error6(c, router, 3, 0, 0, six)})
+	}
+	return out
 }
 
-// BenchmarkTranslate measures the headers' translation beside a copy of the
-// packet, so that ratios can be read off one run.
+// BenchmarkTranslate measures what translation costs a packet and a byte of
+// payload, beside a copy of the packet in the same run: memmoves is how many such
+// copies that is.
 func BenchmarkTranslate(b *testing.B) {
 	c := small()
 	tr, out := translator(b, c), NewBatch()
 	for _, p := range traffics(b, c) {
+		var move float64 // ns
 		run := func(way string, f func()) {
-			b.Run(fmt.Sprintf("%s/%s/%d", way, p.name, p.size), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%d/%s", p.name, p.size, way), func(b *testing.B) {
 				b.ReportAllocs()
-				b.SetBytes(int64(p.size))
 				for b.Loop() {
 					f()
 				}
+				ns := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+				b.ReportMetric(ns/float64(p.size), "ns/B")
+				if way == "memmove" {
+					move = ns
+				} else if move > 0 {
+					b.ReportMetric(ns/move, "memmoves")
+				}
 			})
 		}
-		run("4to6", func() { out.Reset(); tr.To6(out, p.h4, p.four) })
-		run("6to4", func() { out.Reset(); tr.To4(out, p.h6, p.six) })
 		dst := make([]byte, len(p.four))
 		run("memmove", func() { copy(dst, p.four) })
+		run("4to6", func() { out.Reset(); tr.To6(out, p.h4, p.four) })
+		run("6to4", func() { out.Reset(); tr.To4(out, p.h6, p.six) })
 	}
 }
 
