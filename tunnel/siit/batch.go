@@ -12,9 +12,9 @@ const maxHead = 40 + 8 + 40 + 20
 
 // Packet is one packet to send: Head followed by Tail.
 type Packet struct {
-	Hdr  vnethdr.Header
-	Head []byte // new headers; belongs to the Batch, valid until Reset
-	Tail []byte // the rest; part of the input, never modified; may be empty
+	Hdr  vnethdr.Header // offload state, in the family of the packet
+	Head []byte         // new headers; belongs to the Batch, valid until Reset
+	Tail []byte         // the rest; part of the input, valid as long as that; may be empty
 }
 
 // Batch takes the output of translations. One worker owns it and uses it again

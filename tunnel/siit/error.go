@@ -28,10 +28,7 @@ func (t *Translator) errorTo6(out *Batch, h *vnethdr.Header, p *in4) Verdict {
 	if !ok {
 		return ICMPType
 	}
-	n, v := quotedHead(inner.proto, inner.l4(), protoICMP, inner.offset())
-	if v != OK {
-		return v
-	}
+	n := quotedHead(inner.proto, inner.l4(), inner.offset())
 	b := out.head(48 + headers6(inner.frag != 0) + n)
 	if v := t.quoteTo6(b[48:], &inner, n); v != OK {
 		return v
@@ -72,10 +69,7 @@ func (t *Translator) errorTo4(out *Batch, h *vnethdr.Header, p *in6) Verdict {
 	if p.pkt[7] <= 1 {
 		return TTLExpired
 	}
-	n, v := quotedHead(inner.proto, inner.l4(), protoICMPv6, inner.offset())
-	if v != OK {
-		return v
-	}
+	n := quotedHead(inner.proto, inner.l4(), inner.offset())
 	b := out.head(28 + 20 + n)
 	if v := t.quoteTo4(b[28:], &inner, dst, n); v != OK {
 		return v

@@ -28,8 +28,12 @@ func isNeutral(clat6 [16]byte, clat4 [4]byte, p nat64.Prefix) bool {
 // NeutralAddr returns an address in net64 for a CLAT: bytes 8 to 13 are iid, and
 // bytes 14 and 15 are chosen so that translating between it and v4, with p on the
 // other side, changes no checksum (SIIT-80, SIIT-81). neutral is false when the
-// length of p does not allow that; the address can be used all the same.
+// length of p does not allow that; the address can be used all the same. When
+// net64 is not IPv6 or v4 is not IPv4 there is none: addr is not valid.
 func NeutralAddr(net64 netip.Prefix, iid [6]byte, v4 netip.Addr, p nat64.Prefix) (addr netip.Addr, neutral bool) {
+	if !net64.IsValid() || !net64.Addr().Is6() || !v4.Is4() {
+		return netip.Addr{}, false
+	}
 	a, four := net64.Masked().Addr().As16(), v4.As4()
 	copy(a[8:14], iid[:])
 	ps, neutral := prefixSum(p)
@@ -43,8 +47,12 @@ func NeutralAddr(net64 netip.Prefix, iid [6]byte, v4 netip.Addr, p nat64.Prefix)
 }
 
 // IsReservedIID tells whether the interface identifier of addr is one that no
-// host may use: all zero (RFC 4291 section 2.6.1) or reserved by RFC 5453 (SIIT-82).
+// host may use: all zero (RFC 4291 section 2.6.1) or reserved by RFC 5453
+// (SIIT-82). It is false for what is not IPv6.
 func IsReservedIID(addr netip.Addr) bool {
+	if !addr.Is6() {
+		return false
+	}
 	a := addr.As16()
 	iid := binary.BigEndian.Uint64(a[8:])
 	return iid == 0 || iid>>24 == 0x02005eff_fe || iid >= 0xfdffffff_ffffff80 && iid <= 0xfdffffff_ffffffff

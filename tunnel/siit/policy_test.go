@@ -148,19 +148,22 @@ func TestConfigurationIsCopied(t *testing.T) {
 
 func TestBadConfigurationsAreRefused(t *testing.T) {
 	tests := map[string]func(*Config){
-		"no prefix":             func(c *Config) { c.Prefix = nat64.Prefix{} },
-		"IPv6 as IPv4":          func(c *Config) { c.CLAT4 = c.CLAT6 },
-		"no IPv6":               func(c *Config) { c.CLAT6 = netip.Addr{} },
-		"IPv4-mapped":           func(c *Config) { c.CLAT6 = netip.MustParseAddr("::ffff:192.0.2.1") },
-		"link-local":            func(c *Config) { c.CLAT6 = netip.MustParseAddr("fe80::1") },
-		"address in the prefix": func(c *Config) { c.CLAT6 = netip.MustParseAddr("64:ff9b::1") },
-		"IPv6 MTU below 1280":   func(c *Config) { c.MTU6 = 1279 },
-		"IPv6 MTU too large":    func(c *Config) { c.MTU6 = 65536 },
-		"IPv4 MTU below 68":     func(c *Config) { c.MTU4 = 67 },
-		"IPv4 MTU too large":    func(c *Config) { c.MTU4 = 65536 },
-		"IPv6 with a zone":      func(c *Config) { c.CLAT6 = netip.MustParseAddr("2001:db8::1%eth0") },
-		"IPv6 multicast":        func(c *Config) { c.CLAT6 = netip.MustParseAddr("ff0e::1") },
-		"IPv6 loopback":         func(c *Config) { c.CLAT6 = netip.MustParseAddr("::1") },
+		"no prefix":                  func(c *Config) { c.Prefix = nat64.Prefix{} },
+		"IPv6 as IPv4":               func(c *Config) { c.CLAT4 = c.CLAT6 },
+		"no IPv6":                    func(c *Config) { c.CLAT6 = netip.Addr{} },
+		"IPv4-mapped":                func(c *Config) { c.CLAT6 = netip.MustParseAddr("::ffff:192.0.2.1") },
+		"link-local":                 func(c *Config) { c.CLAT6 = netip.MustParseAddr("fe80::1") },
+		"address in the prefix":      func(c *Config) { c.CLAT6 = netip.MustParseAddr("64:ff9b::1") },
+		"IPv6 MTU below 1280":        func(c *Config) { c.MTU6 = 1279 },
+		"IPv6 MTU too large":         func(c *Config) { c.MTU6 = 65536 },
+		"IPv4 MTU below 68":          func(c *Config) { c.MTU4 = 67 },
+		"IPv4 MTU too large":         func(c *Config) { c.MTU4 = 65536 },
+		"IPv6 with a zone":           func(c *Config) { c.CLAT6 = netip.MustParseAddr("2001:db8::1%eth0") },
+		"IPv6 multicast":             func(c *Config) { c.CLAT6 = netip.MustParseAddr("ff0e::1") },
+		"lowest IPv6 MTU below 1280": func(c *Config) { c.LowestMTU6 = 1279 },
+		"IPv6 addresses for hops":    func(c *Config) { c.HopAddrs = netip.MustParsePrefix("2001:db8::/64") },
+		"an IPv6 address to allow":   func(c *Config) { c.AlwaysAllow = []netip.Addr{netip.MustParseAddr("2001:db8::1")} },
+		"IPv6 loopback":              func(c *Config) { c.CLAT6 = netip.MustParseAddr("::1") },
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {

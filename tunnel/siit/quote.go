@@ -71,21 +71,18 @@ func (t *Translator) quoteTo4(q []byte, inner *in6, dst [4]byte, n int) Verdict 
 
 // quotedHead returns how many bytes of a quoted transport header are copied to
 // be rewritten; the quote may hold fewer than the whole header (SIIT-58), and
-// what is not the first fragment holds none.
-func quotedHead(proto uint8, l4 []byte, icmp uint8, offset int) (int, Verdict) {
-	switch {
-	case proto == protoICMP && icmp != proto, proto == protoICMPv6 && icmp != proto:
-		return 0, ICMPQuote // the other family's ICMP
-	case offset > 0:
-		return 0, OK
+// what is not the first fragment holds none. The other family's ICMP was refused.
+func quotedHead(proto uint8, l4 []byte, offset int) int {
+	if offset > 0 {
+		return 0
 	}
 	switch proto {
 	case protoTCP:
-		return min(20, len(l4)), OK
-	case protoUDP, protoDCCP, protoUDPLite, icmp:
-		return min(8, len(l4)), OK
+		return min(20, len(l4))
+	case protoUDP, protoDCCP, protoUDPLite, protoICMP, protoICMPv6:
+		return min(8, len(l4))
 	}
-	return 0, OK
+	return 0
 }
 
 // quoteSums is what the checksum of a quoted transport header is corrected by.

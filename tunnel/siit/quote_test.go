@@ -189,6 +189,22 @@ func TestQuotedPacketsThatCannotBe6to4(t *testing.T) { // SIIT-28, SIIT-55, SIIT
 	}
 }
 
+// A quoted transport without a checksum over addresses stays as it is.
+func TestQuotedUnknownTransports(t *testing.T) { // 7915-13, SIIT-58
+	c := small()
+	for _, proto := range []byte{4, 41, 47, 50, 132, 253} {
+		sent := edit(sample(t, c, "udp", 0, 64, 1, []byte("anything")), func(p []byte) { p[9] = proto })
+		six := each(t, c, [][]byte{sent})[0]
+		if got := each(t, c, [][]byte{error6(c, router, 1, 1, 0, six)})[0][28:]; got[9] != proto || !bytes.Equal(got[20:], sent[20:]) {
+			t.Errorf("6to4, protocol %d: % x", proto, got)
+		}
+		arrived := edit(bytes.Clone(sent), func(p []byte) { copy(p[12:], sent[16:20]); copy(p[16:], sent[12:16]) })
+		if got := each(t, c, [][]byte{error4(c, 3, 2, 0, arrived)})[0][48:]; got[6] != proto || !bytes.Equal(got[40:], sent[20:]) {
+			t.Errorf("4to6, protocol %d: % x", proto, got)
+		}
+	}
+}
+
 // An error of 576 bytes does not pass a smaller IPv4 side.
 func TestErrorsFitASmallMTU(t *testing.T) { // 7915-1, SIIT-61
 	for _, mtu := range []int{68, 69, 575, 576, 577} {

@@ -13,8 +13,8 @@ import (
 type Config struct {
 	Prefix       nat64.Prefix // the network's NAT64 prefix
 	CLAT4, CLAT6 netip.Addr   // the host's own pair
-	MTU4         int          // bytes, of the IPv4 side; normally MTU6 - 20
-	MTU6         int          // bytes, IPv6 MTU of the uplink, at least 1280
+	MTU4         int          // bytes, of the IPv4 side, 68 to 65535; normally MTU6 - 20
+	MTU6         int          // bytes, IPv6 MTU of the uplink, 1280 to 65535
 
 	// LowestMTU6 is RFC 7915's lowest-ipv6-mtu in bytes, 0 for 1280: IPv4
 	// packets that may be fragmented (DF=0) are cut to this size.

@@ -168,6 +168,15 @@ func TestNeutralAddresses(t *testing.T) { // SIIT-83, SIIT-80, SIIT-81, SIIT-84
 	if _, neutral := NeutralAddr(netip.MustParsePrefix("2001:db8:1:2::/64"), [6]byte{1}, netip.MustParseAddr("192.0.0.1"), nat64.MustParse("2001:db8:122::/48")); neutral {
 		t.Error("length 48 cannot be neutral (R6052-14)")
 	}
+	four, six := netip.MustParseAddr("192.0.0.1"), netip.MustParsePrefix("2001:db8:1:2::/64")
+	for name, none := range map[string]struct {
+		net64 netip.Prefix
+		v4    netip.Addr
+	}{"no network": {netip.Prefix{}, four}, "an IPv4 network": {netip.PrefixFrom(four, 24), four}, "no address": {six, netip.Addr{}}, "an IPv6 address": {six, six.Addr()}} {
+		if got, neutral := NeutralAddr(none.net64, [6]byte{1}, none.v4, nat64.WellKnown()); got.IsValid() || neutral {
+			t.Errorf("%s: %v, %v", name, got, neutral)
+		}
+	}
 }
 
 func TestReservedInterfaceIdentifiers(t *testing.T) { // SIIT-82
@@ -186,6 +195,9 @@ func TestReservedInterfaceIdentifiers(t *testing.T) { // SIIT-82
 		if got := IsReservedIID(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("IsReservedIID(%s) = %v", addr, got)
 		}
+	}
+	if IsReservedIID(netip.Addr{}) || IsReservedIID(netip.MustParseAddr("192.0.2.1")) {
+		t.Error("what is not IPv6 has an interface identifier")
 	}
 }
 
