@@ -85,6 +85,15 @@ func FuzzNoPanic(f *testing.F) { // SIIT-9
 	for _, s := range []string{t8in, t9in} {
 		f.Add(unhex(s), uint8(0), uint8(0), uint16(0), uint16(0), uint16(0), uint16(0))
 	}
+	c := vectorConfig()
+	udp := sample(f, c, "udp", 0, 64, 1, make([]byte, 1440))
+	late := edit(bytes.Clone(udp), func(p []byte) { p[8] = 1 })
+	cut := edit(bytes.Clone(udp), func(p []byte) { p[6] = 0 })
+	six := oracleTo6(f, c, udp)
+	for _, p := range [][]byte{udp, late, cut, error4(c, 11, 1, 0, oracleTo4(f, c, back(f, six))), error6(c, router, 3, 0, 0, six),
+		back(f, six), edit(back(f, six), func(p []byte) { p[7] = 1 }), fragments6(back(f, six), 800, 9)[0], oracleTo4(f, c, back(f, six))} {
+		f.Add(p, uint8(0), uint8(0), uint16(0), uint16(0), uint16(0), uint16(0))
+	}
 	h, p := super(f, small(), "tcp", 3000, 1400)
 	f.Add(p, h.Flags, h.GSOType, h.HdrLen, h.GSOSize, h.CsumStart, h.CsumOffset)
 	h, p = super6(f, small(), "udp", 3000, 1400)
@@ -110,7 +119,7 @@ func anything(t *testing.T, h vnethdr.Header, pkt []byte) {
 	}
 	used := NewBatch()
 	for i := range used.heads {
-		used.heads[i] = 0xff
+		used.heads[i] = 0xa5 // not a zero of the checksum
 	}
 	translator(t, vectorConfig()).Translate(used, h, pkt)
 	for i, p := range b.Packets() {
