@@ -105,8 +105,8 @@ func FuzzNoPanic(f *testing.F) { // SIIT-9
 	})
 }
 
-// anything translates with a new batch, and with one that holds what was written
-// before: it must come out the same.
+// anything translates with a new batch, and out of a larger buffer with a batch
+// that holds what was written before: it must come out the same.
 func anything(t *testing.T, h vnethdr.Header, pkt []byte) {
 	t.Helper()
 	before, b := bytes.Clone(pkt), NewBatch()
@@ -121,12 +121,15 @@ func anything(t *testing.T, h vnethdr.Header, pkt []byte) {
 	for i := range used.heads {
 		used.heads[i] = 0xa5 // not a zero of the checksum
 	}
-	translator(t, vectorConfig()).Translate(used, h, pkt)
+	larger := append(bytes.Clone(pkt), bytes.Repeat([]byte{0x5a}, 200)...)
+	if _, w := translator(t, vectorConfig()).Translate(used, h, larger[:len(pkt)]); w != v {
+		t.Fatalf("verdict %v, and out of a larger buffer %v", v, w)
+	}
 	for i, p := range b.Packets() {
 		out := whole(p)
 		consistent(t, out)
 		if !bytes.Equal(out, whole(used.Packets()[i])) {
-			t.Errorf("in a batch that was used before:\n% x\nwant\n% x", whole(used.Packets()[i]), out)
+			t.Errorf("with a batch and a buffer that were used before:\n% x\nwant\n% x", whole(used.Packets()[i]), out)
 		}
 		if p.Hdr.Flags&vnethdr.NeedsCsum != 0 && int(p.Hdr.CsumStart)+int(p.Hdr.CsumOffset)+2 > len(out) {
 			t.Errorf("checksum at %d+%d of %d bytes", p.Hdr.CsumStart, p.Hdr.CsumOffset, len(out))
