@@ -60,6 +60,16 @@ type lookup struct {
 	last    question
 }
 
+// follow says which names to look up; the same ones again change nothing.
+func (l *lookup) follow(names []string) {
+	l.mu.Lock()
+	same := slices.Equal(names, l.names)
+	l.mu.Unlock()
+	if !same {
+		l.rename(names)
+	}
+}
+
 // rename says which names to look up from now on. What is known of those that stay
 // stays.
 func (l *lookup) rename(names []string) {

@@ -22,7 +22,7 @@ type raw struct {
 	Path      rawPath      `toml:"path"`
 	Discovery rawDiscovery `toml:"discovery"`
 	Probe     rawProbe     `toml:"probe"`
-	DNS       rawListen    `toml:"dns"`
+	DNS       rawDNS       `toml:"dns"`
 	Log       rawLog       `toml:"log"`
 	Metrics   rawListen    `toml:"metrics"`
 	Control   rawControl   `toml:"control"`
@@ -62,6 +62,11 @@ type rawProbe struct {
 	Interval string `toml:"interval"`
 	Portal   string `toml:"portal_url"`
 	Timeout  string `toml:"timeout"`
+}
+
+type rawDNS struct {
+	Listen  string   `toml:"listen"`
+	Exclude []string `toml:"exclude"`
 }
 
 type rawListen struct {
@@ -126,7 +131,7 @@ func (v *validator) config(r raw) Config {
 		},
 		Control: Control{Socket: r.Control.Socket},
 		Metrics: Metrics{Listen: v.loopback("metrics.listen", r.Metrics.Listen, 9464)},
-		DNS:     DNS{Listen: v.loopback("dns.listen", r.DNS.Listen, 53)},
+		DNS:     v.dns(r.DNS),
 	}
 	if len(r.Server) == 0 {
 		v.bad("server", "no backup server is configured: add a [[server]] table with name and port")
@@ -203,6 +208,19 @@ func (v *validator) hopAddrs(text string) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+func (v *validator) dns(r rawDNS) DNS {
+	d := DNS{Listen: v.loopback("dns.listen", r.Listen, 53)}
+	for i, s := range r.Exclude {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			v.bad(fmt.Sprintf("dns.exclude[%d]", i+1), "%q is not a prefix such as 10.0.0.0/8 or 2001:db8::/32", s)
+			continue
+		}
+		d.Exclude = append(d.Exclude, p.Masked())
+	}
+	return d
 }
 
 func (v *validator) discovery(r rawDiscovery) Discovery {

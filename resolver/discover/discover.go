@@ -71,7 +71,8 @@ type Link struct {
 // It is believed as long as it is in SetLinks.
 type Known struct {
 	Prefix nat64.Prefix
-	Reason string // for people: how the system knows
+	Reason string       // for people: how the system knows
+	Trust  pref64.Trust // zero: it knows for certain
 }
 
 func (l Link) equal(o Link) bool {

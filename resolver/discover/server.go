@@ -23,7 +23,7 @@ func FromServer(name string, ipv6, ipv4 []netip.Addr) (out []Known) {
 		for _, four := range ipv4 {
 			p, ok := pref64.FromKnown(six, four)
 			if ok && !slices.ContainsFunc(out, func(k Known) bool { return k.Prefix == p }) && len(out) < pref64.MaxPrefixes {
-				out = append(out, Known{p, fmt.Sprintf("%s resolves to %s, which holds its IPv4 address %s", name, six, four)})
+				out = append(out, Known{Prefix: p, Reason: fmt.Sprintf("%s resolves to %s, which holds its IPv4 address %s", name, six, four)})
 			}
 		}
 	}
