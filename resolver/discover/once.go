@@ -23,15 +23,17 @@ func Once(ctx context.Context, cfg Config, links []Link, r RAReader, dial Dialer
 	return runOnce(ctx, cfg, links, r, dial, settled, onceRAWait)
 }
 
-// First is Once that waits for nobody as soon as there is a candidate, and for no
-// longer than patience for sources other than DNS.
+// First is Once that waits for nobody as soon as the network has given a candidate,
+// and for no longer than patience for sources other than DNS. What the system knows
+// beforehand may be for some names alone.
 func First(ctx context.Context, cfg Config, links []Link, r RAReader, dial DialerFor, patience time.Duration) Report {
 	begin := time.Now()
 	return runOnce(ctx, cfg, links, r, dial, func(r Report) bool {
 		waits := slices.ContainsFunc(r.Sources, func(s SourceReport) bool {
 			return s.Verdict == Pending && (s.Source == pref64.DNS || time.Since(begin) < patience)
 		})
-		return r.Epoch == 1 && (len(r.Candidates) > 0 || !waits)
+		given := slices.ContainsFunc(r.Candidates, func(c pref64.Candidate) bool { return c.Source != pref64.OS })
+		return r.Epoch == 1 && (given || !waits)
 	}, patience)
 }
 

@@ -179,9 +179,9 @@ func (r *race) take(a answer) (open bool) {
 	l := Lookup{Type: a.kind, Took: a.took, Seconds: a.took.Seconds(), Addresses: []netip.Addr{}}
 	for _, addr := range a.addrs {
 		addr = addr.Unmap()
-		if a.kind == "A" && addr.Is4() && !slices.Contains(r.four, addr) {
+		if a.kind == "A" && addr.Is4() && len(r.four) < maxAddresses && !slices.Contains(r.four, addr) {
 			r.four = append(r.four, addr)
-		} else if a.kind == "AAAA" && addr.Is6() && !slices.Contains(r.six, addr) {
+		} else if a.kind == "AAAA" && addr.Is6() && len(r.six) < maxAddresses && !slices.Contains(r.six, addr) {
 			r.six = append(r.six, addr)
 		} else {
 			continue
