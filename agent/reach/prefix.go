@@ -41,7 +41,9 @@ func (f facts) inside(w World) bool {
 		})
 }
 
-// eligible are the candidates that may be used, with their links, in order.
+// eligible are the candidates that may be used, with their links: what the
+// configuration says first, then what leads over the uplink, then the rest, each by
+// source.
 func (m *Machine) eligible(f facts, w World) (out []choice) {
 	inside := f.inside(w)
 	for _, c := range w.Prefixes {
@@ -51,6 +53,16 @@ func (m *Machine) eligible(f facts, w World) (out []choice) {
 			out = append(out, choice{c, l})
 		}
 	}
+	place := func(c choice) int {
+		switch {
+		case c.Source == pref64.Policy:
+			return 0
+		case c.link.Index == f.link6.Index:
+			return 1
+		}
+		return 2 + int(c.Source)
+	}
+	slices.SortStableFunc(out, func(a, b choice) int { return place(a) - place(b) })
 	return out
 }
 

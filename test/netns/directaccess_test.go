@@ -23,6 +23,13 @@ const (
 //	da0  ---------------------------------------- tun   unbound, tayga
 func directAccess(t *testing.T) (l *lab, corp *space) {
 	t.Helper()
+	return directAccessWith(t, "", false)
+}
+
+// directAccessWith adds records to the organization's zone, and a NAT64 of the
+// provider's own, with DNS64, which does not lead to the organization.
+func directAccessWith(t *testing.T, records string, home bool) (l *lab, corp *space) {
+	t.Helper()
 	need(t, "tayga", "radvd", "unbound", "named", "restic", "rclone")
 	l = labOf(t, documentation)
 	isp := l.space("isp")
@@ -43,8 +50,14 @@ func directAccess(t *testing.T) (l *lab, corp *space) {
 	l.lan()
 	l.radvd()
 	_, ipv4only := l.zones()
+	dns64 := ""
+	if home {
+		dns64 = "dns64 " + ownPrefix + " { clients { any; }; }; recursion yes; dnssec-validation no;"
+	} else {
+		dns64 = "recursion no;"
+	}
 	conf := l.write("isp.conf", `options { directory "`+l.tmp+`"; pid-file "`+l.file("isp.pid")+`"; session-keyfile none; listen-on { none; };
-	listen-on-v6 { `+lanRouter+`; }; allow-query { any; }; recursion no; };
+	listen-on-v6 { `+lanRouter+`; }; allow-query { any; }; `+dns64+` };
 controls { };
 zone "ipv4only.arpa" { type primary; file "`+ipv4only+`"; };
 `)
@@ -53,7 +66,7 @@ zone "ipv4only.arpa" { type primary; file "`+ipv4only+`"; };
 	// The organization.
 	l.router = corp
 	l.tayga(daPrefix)
-	l.unboundAt(daDNS, daPrefix)
+	l.unboundServes(daDNS, daPrefix, records)
 	l.online()
 	return l, corp
 }
