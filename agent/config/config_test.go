@@ -263,3 +263,18 @@ func TestLocalDNS64(t *testing.T) {
 		}
 	}
 }
+
+func TestLacksServer(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "[log]\nlevel = \"debug\"\n": true, "[log]\nlevel = \"loud\"\n": false, "[[server]]\nname = \"a.example\"\n": false,
+		"nothing": false, "[discovery]\nprefixes = [\"64:ff9b::/96\"]\n": true,
+	} {
+		conf, err := Parse("f", []byte(text), nil)
+		if got := LacksServer(err); got != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+		if strings.Contains(text, "prefixes") && len(conf.Discovery.Prefixes) != 1 {
+			t.Errorf("%q: %+v", text, conf)
+		}
+	}
+}

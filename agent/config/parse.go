@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -95,6 +96,16 @@ func Parse(name string, text []byte, read ReadFile) (Config, error) {
 	return c, err
 }
 
+var errNoServer = errors.New("no backup server is configured")
+
+// LacksServer tells whether all that is wrong is that no backup server is
+// configured, as in the file of a fresh installation. The Config that came with the
+// error can be used where none is needed.
+func LacksServer(err error) bool {
+	all, ok := err.(interface{ Unwrap() []error })
+	return ok && len(all.Unwrap()) == 1 && errors.Is(err, errNoServer)
+}
+
 // validator turns raw values into typed ones and collects what is wrong.
 type validator struct {
 	file    string // of what is said nowhere
@@ -134,7 +145,7 @@ func (v *validator) config(r raw) Config {
 		DNS:     v.dns(r.DNS),
 	}
 	if len(r.Server) == 0 {
-		v.bad("server", "no backup server is configured: add a [[server]] table with name and port")
+		v.errs = append(v.errs, fmt.Errorf("%s: server: %w: add a [[server]] table with name and port", v.originOf("server"), errNoServer))
 	}
 	for i, s := range r.Server {
 		c.Servers = append(c.Servers, v.server(fmt.Sprintf("server[%d]", i+1), s))

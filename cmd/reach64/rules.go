@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -129,13 +130,18 @@ func (r rules) LookupNetIP(ctx context.Context, network, host string) ([]netip.A
 	return append(six, four...), err
 }
 
-// optional reads a configuration that need not exist.
+// optional reads a configuration that need not exist, nor name a server.
 func (c configuration) optional() (config.Config, error) {
-	conf, err := c.load()
-	switch {
-	case err == nil || errors.Is(err, fs.ErrNotExist):
-		return conf, nil
-	default:
+	layers, err := c.layers()
+	if errors.Is(err, fs.ErrNotExist) {
+		return config.Config{}, nil
+	}
+	conf, _, wrong := config.Merge(layers, os.ReadFile)
+	if config.LacksServer(wrong) {
+		wrong = nil
+	}
+	if err := errors.Join(err, wrong); err != nil {
 		return config.Config{}, &exit{status.ExitConfig, fmt.Errorf("read configuration: %w", err)}
 	}
+	return conf, nil
 }
