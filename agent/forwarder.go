@@ -72,9 +72,10 @@ func (f *forwarder) follow(q question, w reach.World, out reach.Out) {
 	if out.Class != reach.ClassDualStack && out.Class != reach.ClassV4Only {
 		for _, c := range w.Prefixes {
 			p := dns64.Prefix{Prefix: c.Prefix, IPv4: c.IPv4}
-			// What was seen in a server's address leads to the organization there.
-			seen := c.Source == pref64.Server && out.Class == reach.ClassDirectAccess
-			if !seen && (c.Link == 0 || c.Link == out.Uplink) && !slices.Contains(list, p) {
+			// What was seen in a server's address leads to the organization there, and of
+			// a PCP server's prefixes the first alone is for synthesis (RFC 7225 section 5).
+			not := c.Source == pref64.Server && out.Class == reach.ClassDirectAccess || c.Source == pref64.PCP && c.Order > 0 && c.IPv4.All()
+			if !not && (c.Link == 0 || c.Link == out.Uplink) && !slices.Contains(list, p) {
 				list = append(list, p)
 			}
 		}

@@ -163,7 +163,8 @@ func (n *network) found(ctx context.Context, snap netstate.Snapshot) ([]nat64.Pr
 	var out []nat64.Prefix
 	origin := ""
 	for _, c := range report.Candidates {
-		if !slices.Contains(out, c.Prefix) {
+		spare := c.Source == pref64.PCP && c.Order > 0 && c.IPv4.All() // RFC 7225 section 5
+		if !spare && !slices.Contains(out, c.Prefix) {
 			out = append(out, c.Prefix)
 		}
 		origin = cmp.Or(origin, origins[c.Source])

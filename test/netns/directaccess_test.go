@@ -102,6 +102,25 @@ func TestDirectAccess(t *testing.T) {
 	if !strings.HasPrefix(st.CLAT.IPv6, "fd12:3456:789a:1000:") {
 		t.Errorf("the CLAT's address is %s, want one of the tunnel's", st.CLAT.IPv6)
 	}
+	// What the verbs say, without the service: the name goes to its own DNS server.
+	made := synthesized(daPrefix, l.server4)
+	for _, verb := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"discover"}, []string{daPrefix + "  server  eth0", "no DNS64 (no AAAA for ipv4only.arpa.)", serverName + " resolves to " + made}},
+		{[]string{"resolve", serverName}, []string{"By the configuration the name has DNS servers of its own", "[" + daDNS + "]:53 says for AAAA", made}},
+		{[]string{"dial", serverName + ":8443", "--explain", "--socket", l.file("none")}, []string{"dns64", "[" + made + "]:8443", "connected"}},
+		{[]string{"probe", "--socket", l.file("none")}, []string{serverName + ":8443: reached by dns64 at [" + made + "]:8443"}},
+	} {
+		out, _, err := runFor(20*time.Second, l.client.command(t.Context(), s.binary, append(verb.args, "--config", s.conf)...))
+		t.Logf("reach64 %s\n%s%s", strings.Join(verb.args, " "), out.stdout, out.stderr)
+		for _, want := range verb.want {
+			if err != nil || !strings.Contains(out.stdout, want) {
+				t.Errorf("reach64 %s: %v, want %q in it", verb.args[0], err, want)
+			}
+		}
+	}
 	l.backUp(50 << 20)
 	if _, err := l.ping(); err != nil {
 		t.Error(err)
