@@ -83,15 +83,18 @@ func (f networkFlags) open() (*network, error) {
 	return n, nil
 }
 
-// Network returns what is known now, and looks first when that is old.
-func (n *network) Network() dial.Network {
+// Network returns what is known now, and looks first when that is old. What was
+// seen before ctx ended counts for nobody else.
+func (n *network) Network(ctx context.Context) dial.Network {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if time.Since(n.seen) > freshFor {
-		ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+		limited, cancel := context.WithTimeout(ctx, lookLimit)
 		defer cancel()
-		n.look(ctx)
-		n.seen = time.Now()
+		n.look(limited)
+		if ctx.Err() == nil {
+			n.seen = time.Now()
+		}
 	}
 	return n.known
 }

@@ -104,7 +104,7 @@ type madeView struct {
 
 // resolve asks both ways and compares.
 func resolve(ctx context.Context, n *network, name string) resolution {
-	known := n.Network()
+	known := n.Network(ctx)
 	run := func(ctx context.Context, program string, args ...string) ([]byte, error) {
 		return exec.CommandContext(ctx, program, args...).Output()
 	}

@@ -75,7 +75,7 @@ func candidates(n Network, six, four []netip.Addr) []candidate {
 // IPv4 addresses in it: that of another NAT64, such as an organization's (R8305-9,
 // HE3-3).
 func ofIPv6(n Network, a netip.Addr, four []netip.Addr) candidate {
-	for _, p := range n.Prefixes {
+	for _, p := range append(slices.Clone(n.Prefixes), nat64.WellKnown()) {
 		if p.Contains(a) {
 			return candidate{DNS64, a, p}
 		}
