@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -103,7 +104,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	a.servers.Store(&conf.Servers)
 	a.find = discover.New(findWhat(conf), edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
-	a.dns64 = newForwarder(log, conf, edges.DialLink)
+	a.dns64 = newForwarder(log, conf, edges.DialLink, a.nameServers, a.corporate)
 	a.gate = newGate(log, edges.DialLink)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, over string, t probe.Target) probe.Result {
@@ -124,7 +125,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 // are: by configuration, or by the system's policy. None: the network's.
 func (a *Agent) nameServers(name string) []netip.Addr {
 	for _, s := range *a.servers.Load() {
-		if s.Name == name && len(s.DNS) > 0 {
+		if len(s.DNS) > 0 && strings.EqualFold(s.Name, strings.TrimSuffix(name, ".")) {
 			return s.DNS
 		}
 	}
@@ -268,6 +269,7 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	}
 	a.find.SetLinks(out.Intent.Epoch, a.links(snap, out.Uplink))
 	q := a.question(snap, report, out)
+	a.names.follow(a.wantedNames())
 	a.names.ask(q)
 	a.proofs.want(q, provable(report))
 	a.dns64.follow(q, w, out)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/reach64/reach64/platform/directaccess"
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/discover"
@@ -32,6 +33,11 @@ type Edges struct {
 	// NameServers returns those that the system's policy sets for a name (NRPT); nil:
 	// it has no such policy.
 	NameServers func(name string) []netip.Addr
+	// Corporate tells whether the policy sends a name over DirectAccess; nil: never.
+	Corporate func(name string) bool
+	// Probes are the names that reveal DirectAccess' prefix while it is connected; nil:
+	// there are none.
+	Probes func() []directaccess.Probe
 	// Known returns the prefixes that the operating system knows, by link index; nil
 	// where it knows none. The loop alone calls it.
 	Known func() map[int][]discover.Known

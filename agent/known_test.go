@@ -64,17 +64,34 @@ func TestNameServersByPolicy(t *testing.T) { // DA-20, DA-21, MSDA-4
 		t.Fatal(err)
 	}
 	var fails error
-	servers := systemNameServers(func() (directaccess.Tree, []directaccess.Adapter, error) { return tree, nil, fails })
-	for _, name := range []string{"backup.corp.example.com", "corp.example.com"} {
-		if got := servers(name); len(got) == 0 || got[0] != netip.MustParseAddr("fd12:3456:789a:3333::1") {
+	tunnel := directaccess.Adapter{Index: 17, TunnelType: 15, Up: true, Addrs: []netip.Addr{netip.MustParseAddr("fd12:3456:789a:1000::5")}}
+	log, _ := logtest.NewNullLogger()
+	var e Edges
+	UseDirectAccess(&e, log, func() (directaccess.Tree, []directaccess.Adapter, error) {
+		return tree, []directaccess.Adapter{tunnel}, fails
+	})
+	for _, name := range []string{"backup.corp.example.com", "corp.example.com", "Backup.CORP.example.com."} {
+		if got := e.NameServers(name); len(got) == 0 || got[0] != netip.MustParseAddr("fd12:3456:789a:3333::1") || !e.Corporate(name) {
 			t.Errorf("%s: %v, want the organization's server", name, got)
 		}
 	}
-	if got := servers("www.example.org"); len(got) != 0 {
-		t.Errorf("www.example.org: %v, want the network's own", got)
+	for _, name := range []string{"www.example.org", "nls.corp.example.com"} {
+		if got := e.NameServers(name); len(got) != 0 || e.Corporate(name) {
+			t.Errorf("%s: %v, want the network's own", name, got)
+		}
+	}
+	if got := e.Probes(); len(got) == 0 || got[0].Name != "directaccess-corpconnectivityhost.corp.example.com" {
+		t.Errorf("names that reveal the prefix: %v", got)
+	}
+	tunnel.Up = false // inside, or nowhere
+	if got := e.NameServers("backup.corp.example.com"); len(got) != 0 || e.Corporate("backup.corp.example.com") || len(e.Probes()) != 0 {
+		t.Errorf("without a tunnel: %v, want the network's own", got)
+	}
+	if got := e.NameServers("host.lab.corp.example.com"); len(got) != 1 || e.Corporate("host.lab.corp.example.com") {
+		t.Errorf("servers for everywhere: %v", got)
 	}
 	fails = platform.Unsupported("x")
-	if got := servers("backup.corp.example.com"); got != nil {
+	if got := e.NameServers("backup.corp.example.com"); got != nil {
 		t.Errorf("another system: %v", got)
 	}
 }

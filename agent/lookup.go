@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -57,6 +58,16 @@ type lookup struct {
 	names   []string
 	answers map[string]answer
 	last    question
+}
+
+// follow says which names to look up; the same ones again change nothing.
+func (l *lookup) follow(names []string) {
+	l.mu.Lock()
+	same := slices.Equal(names, l.names)
+	l.mu.Unlock()
+	if !same {
+		l.rename(names)
+	}
 }
 
 // rename says which names to look up from now on. What is known of those that stay
@@ -176,30 +187,67 @@ func (l *lookup) store(name string, a answer) {
 	}
 }
 
-// resolve asks the resolvers one after another for A and AAAA of name and takes
-// the first that answers. The time is how long the answer may be kept.
+// hedge is how long a resolver is waited for before the next one is asked as well.
+const hedge = time.Second
+
+// resolve asks the resolvers for A and AAAA of name, each as soon as the one
+// before has failed or is slow, and takes the first that answers. The time is how
+// long the answer may be kept. It waits for the goroutines it starts.
 func resolve(ctx context.Context, over Dialer, servers []netip.Addr, name string) (answer, time.Duration) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
 	c := dnsq.Client{Dialer: over}
+	results := make(chan lookedUp, len(servers)) // one from each, never full
+	next := time.NewTimer(0)
+	defer next.Stop()
 	err := error(nil)
-	for _, s := range servers {
-		var a answer
-		var ttl4, ttl6 time.Duration
-		if a.ipv4, ttl4, err = ask(ctx, &c, s, name, dns.TypeA); err != nil {
-			continue
+	for asked, failed := 0, 0; failed < len(servers); {
+		select {
+		case <-next.C:
+			if asked == len(servers) {
+				continue
+			}
+			server := servers[asked]
+			asked++
+			wg.Go(func() { results <- both(ctx, &c, server, name) })
+			next.Reset(hedge)
+		case r := <-results:
+			if r.err == nil {
+				return r.answer, r.ttl
+			}
+			failed++
+			err = r.err
+			next.Reset(0)
 		}
-		if a.ipv6, ttl6, err = ask(ctx, &c, s, name, dns.TypeAAAA); err != nil {
-			continue
-		}
-		if len(a.ipv4) == 0 && len(a.ipv6) == 0 {
-			err = fmt.Errorf("resolve %s: %s knows no address of it", name, s)
-			continue
-		}
-		return a, min(ttl4, ttl6)
 	}
 	return answer{err: err}, 0
 }
 
-// ask returns the addresses of one type; none is no error.
+// lookedUp is what one resolver said, and for how long that holds.
+type lookedUp struct {
+	answer
+	ttl time.Duration
+}
+
+// both asks one resolver for A and AAAA at once.
+func both(ctx context.Context, c *dnsq.Client, server netip.Addr, name string) (r lookedUp) {
+	var wg sync.WaitGroup
+	var ttl4, ttl6 time.Duration
+	var err4, err6 error
+	wg.Go(func() { r.ipv4, ttl4, err4 = ask(ctx, c, server, name, dns.TypeA) })
+	wg.Go(func() { r.ipv6, ttl6, err6 = ask(ctx, c, server, name, dns.TypeAAAA) })
+	wg.Wait()
+	r.ttl = min(ttl4, ttl6)
+	if r.err = cmp.Or(err4, err6); r.err == nil && len(r.ipv4)+len(r.ipv6) == 0 {
+		r.err = fmt.Errorf("resolve %s: %s knows no address of it", name, server)
+	}
+	return r
+}
+
+// ask returns the addresses of one type; none is no error. Records of other names
+// than the asked one and its aliases are not believed.
 func ask(ctx context.Context, c *dnsq.Client, server netip.Addr, name string, qtype uint16) ([]netip.Addr, time.Duration, error) {
 	m, err := c.Query(ctx, netip.AddrPortFrom(server, 53), dns.Fqdn(name), qtype)
 	if err != nil {
@@ -208,23 +256,24 @@ func ask(ctx context.Context, c *dnsq.Client, server netip.Addr, name string, qt
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		return nil, 0, fmt.Errorf("resolve %s: %s answered %s", name, server, dns.RcodeToString[m.Rcode])
 	}
-	ttl := lookupMax
+	chain, err := dnsq.Follow(m, dns.Fqdn(name), qtype)
+	if err != nil {
+		return nil, 0, fmt.Errorf("resolve %s: answer of %s: %w", name, server, err)
+	}
 	var out []netip.Addr
-	for _, rr := range m.Answer {
-		ttl = min(ttl, time.Duration(rr.Header().Ttl)*time.Second)
-		switch r := rr.(type) {
-		case *dns.A:
-			if a, ok := netip.AddrFromSlice(r.A.To4()); ok && isServer4(a) {
-				out = append(out, a)
-			}
-		case *dns.AAAA:
-			if a, ok := netip.AddrFromSlice(r.AAAA.To16()); ok && a.Is6() && !a.Is4In6() {
-				out = append(out, a)
-			}
+	for _, a := range chain.Addrs[:min(len(chain.Addrs), maxAddrs)] {
+		if a.Is4() && isServer4(a) || a.Is6() && !a.Is4In6() {
+			out = append(out, a)
 		}
 	}
-	return out, ttl, nil
+	if len(chain.Addrs) == 0 {
+		return out, lookupMax, nil
+	}
+	return out, chain.TTL, nil
 }
+
+// maxAddrs is how many addresses of one type a server may have.
+const maxAddrs = 16
 
 // isServer4 refuses addresses that no server can have: whoever answers for a
 // name must not be able to draw loopback, link-local or multicast traffic, or

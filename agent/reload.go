@@ -95,7 +95,7 @@ func (a *Agent) reconfigure(conf config.Config) {
 	a.servers.Store(&conf.Servers)
 	if !slices.EqualFunc(old.Servers, conf.Servers, sameServer) {
 		a.probes.set(nil) // its keys are places in the list
-		a.names.rename(resolvable(conf.Servers))
+		a.names.rename(a.wantedNames())
 	}
 	if !reflect.DeepEqual(old.Discovery, conf.Discovery) {
 		a.find.Configure(findWhat(conf))
@@ -124,7 +124,8 @@ func findWhat(c config.Config) discover.Config {
 func atStart(first, conf config.Config) (keys []string) {
 	for key, differs := range map[string]bool{
 		"control.socket": first.Control != conf.Control,
-		"dns.listen":     first.DNS != conf.DNS,
+		"dns.exclude":    !slices.Equal(first.DNS.Exclude, conf.DNS.Exclude),
+		"dns.listen":     first.DNS.Listen != conf.DNS.Listen,
 		"metrics.listen": first.Metrics != conf.Metrics,
 	} {
 		if differs {

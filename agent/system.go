@@ -63,9 +63,8 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 			}
 			return ""
 		},
-		NameServers: systemNameServers(directaccess.System),
-		Known:       systemPrefixes(log, directaccess.System),
 	}
+	UseDirectAccess(&e, log, directaccess.System)
 	return e, func() { _ = conn.Close() }, nil
 }
 

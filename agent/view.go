@@ -94,15 +94,18 @@ func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report
 }
 
 func (a *Agent) showPrefix(s *status.Status, r discover.Report, out reach.Out) {
-	for _, c := range r.Candidates {
-		if c.Link != 0 && c.Link != out.Uplink {
-			continue
+	clat := out.Intent.CLAT
+	var best *pref64.Candidate
+	for i, c := range r.Candidates {
+		used := clat.Prefix.IsValid()
+		switch {
+		case c.Link != 0 && c.Link != out.Uplink && c.Link != clat.Uplink, used && c.Prefix != clat.Prefix:
+		case best == nil, used && c.Source < best.Source: // whoever names it and ranks highest
+			best = &r.Candidates[i]
 		}
-		if p := out.Intent.CLAT.Prefix; p.IsValid() && c.Prefix != p {
-			continue
-		}
-		s.Prefix, s.Source = status.Ptr(c.Prefix.String()), status.Ptr(c.Source.String())
-		return
+	}
+	if best != nil {
+		s.Prefix, s.Source = status.Ptr(best.Prefix.String()), status.Ptr(best.Source.String())
 	}
 }
 

@@ -52,7 +52,7 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 	for i, s := range a.conf.Servers {
 		name := a.names.answer(s.Name)
 		w.Servers = append(w.Servers, reach.Server{IPv4: a.ipv4(s), IPv6: name.ipv6, Probed: probed(results, i), Native4: native4(results, i),
-			Lost: name.err != nil && len(a.ipv4(s))+len(name.ipv6) == 0})
+			Lost: name.err != nil && len(a.ipv4(s))+len(name.ipv6) == 0, Corporate: a.corporate(s.Name)})
 	}
 	return w
 }
@@ -165,11 +165,15 @@ func (a *Agent) links(snap netstate.Snapshot, uplink int) []discover.Link {
 	if a.edges.Known != nil {
 		known = a.edges.Known()
 	}
+	also, beside, revealed := a.revealed(snap)
 	for _, l := range snap.Links {
 		if !l.MayHaveRouter() || a.running != nil && l.Index == a.running.dev.Index() || len(out) == maxLinks {
 			continue
 		}
 		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index), Known: known[l.Index]}
+		if revealed && l.Index == beside {
+			d.Known = append(slices.Clone(d.Known), also)
+		}
 		if l.Index == uplink {
 			d.DNS = unique(append(d.DNS, snap.ResolversOver(l)...))
 			d.Seen = a.seen()

@@ -112,7 +112,8 @@ type Probe struct {
 
 // DNS is the table [dns].
 type DNS struct {
-	Listen netip.AddrPort // of the local DNS64, a loopback address; not valid: none
+	Listen  netip.AddrPort // of the local DNS64, a loopback address; not valid: none
+	Exclude []netip.Prefix // IPv6 addresses that count as absent, IPv4 addresses that are not synthesized
 }
 
 // LogLevels are the levels, the default first.

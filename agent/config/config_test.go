@@ -141,6 +141,7 @@ func TestMistakesSayWhereAndWhat(t *testing.T) {
 		"source unknown":                   {ok + "[discovery]\nsources = [\"dhcp\"]\n", []string{"discovery.sources[1]", "dhcp"}},
 		"interval too short":               {ok + "[probe]\ninterval = \"1s\"\n", []string{"probe.interval", "10s"}},
 		"scope unknown":                    {ok + "[path]\nscope = \"some\"\n", []string{"path.scope", "server, all"}},
+		"excluded by no prefix":            {ok + "[dns]\nexclude = [\"10.0.0.0/8\", \"10.1\"]\n", []string{"dns.exclude[2]", "is not a prefix"}},
 		"metrics for everybody":            {ok + "[metrics]\nlisten = \"0.0.0.0:9464\"\n", []string{"metrics.listen", "loopback"}},
 		"validation with nothing to trust": {ok + "[discovery]\nrequire_validation = true\n", []string{"require_validation", "give trusted_domains or nat64_names"}},
 		"a trusted domain that is none":    {ok + "[discovery]\ntrusted_domains = [\".\"]\n", []string{"discovery.trusted_domains"}},
@@ -259,6 +260,21 @@ func TestLocalDNS64(t *testing.T) {
 		}
 		if err == nil && c.DNS.Listen.String() != want {
 			t.Errorf("%q: read as %v", text, c.DNS.Listen)
+		}
+	}
+}
+
+func TestLacksServer(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "[log]\nlevel = \"debug\"\n": true, "[log]\nlevel = \"loud\"\n": false, "[[server]]\nname = \"a.example\"\n": false,
+		"nothing": false, "[discovery]\nprefixes = [\"64:ff9b::/96\"]\n": true,
+	} {
+		conf, err := Parse("f", []byte(text), nil)
+		if got := LacksServer(err); got != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+		if strings.Contains(text, "prefixes") && len(conf.Discovery.Prefixes) != 1 {
+			t.Errorf("%q: %+v", text, conf)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -22,7 +23,7 @@ type raw struct {
 	Path      rawPath      `toml:"path"`
 	Discovery rawDiscovery `toml:"discovery"`
 	Probe     rawProbe     `toml:"probe"`
-	DNS       rawListen    `toml:"dns"`
+	DNS       rawDNS       `toml:"dns"`
 	Log       rawLog       `toml:"log"`
 	Metrics   rawListen    `toml:"metrics"`
 	Control   rawControl   `toml:"control"`
@@ -64,6 +65,11 @@ type rawProbe struct {
 	Timeout  string `toml:"timeout"`
 }
 
+type rawDNS struct {
+	Listen  string   `toml:"listen"`
+	Exclude []string `toml:"exclude"`
+}
+
 type rawListen struct {
 	Listen string `toml:"listen"`
 }
@@ -88,6 +94,16 @@ type ReadFile func(name string) ([]byte, error)
 func Parse(name string, text []byte, read ReadFile) (Config, error) {
 	c, _, err := Merge([]Layer{{name, text}}, read)
 	return c, err
+}
+
+var errNoServer = errors.New("no backup server is configured")
+
+// LacksServer tells whether all that is wrong is that no backup server is
+// configured, as in the file of a fresh installation. The Config that came with the
+// error can be used where none is needed.
+func LacksServer(err error) bool {
+	all, ok := err.(interface{ Unwrap() []error })
+	return ok && len(all.Unwrap()) == 1 && errors.Is(err, errNoServer)
 }
 
 // validator turns raw values into typed ones and collects what is wrong.
@@ -126,10 +142,10 @@ func (v *validator) config(r raw) Config {
 		},
 		Control: Control{Socket: r.Control.Socket},
 		Metrics: Metrics{Listen: v.loopback("metrics.listen", r.Metrics.Listen, 9464)},
-		DNS:     DNS{Listen: v.loopback("dns.listen", r.DNS.Listen, 53)},
+		DNS:     v.dns(r.DNS),
 	}
 	if len(r.Server) == 0 {
-		v.bad("server", "no backup server is configured: add a [[server]] table with name and port")
+		v.errs = append(v.errs, fmt.Errorf("%s: server: %w: add a [[server]] table with name and port", v.originOf("server"), errNoServer))
 	}
 	for i, s := range r.Server {
 		c.Servers = append(c.Servers, v.server(fmt.Sprintf("server[%d]", i+1), s))
@@ -203,6 +219,19 @@ func (v *validator) hopAddrs(text string) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+func (v *validator) dns(r rawDNS) DNS {
+	d := DNS{Listen: v.loopback("dns.listen", r.Listen, 53)}
+	for i, s := range r.Exclude {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			v.bad(fmt.Sprintf("dns.exclude[%d]", i+1), "%q is not a prefix such as 10.0.0.0/8 or 2001:db8::/32", s)
+			continue
+		}
+		d.Exclude = append(d.Exclude, p.Masked())
+	}
+	return d
 }
 
 func (v *validator) discovery(r rawDiscovery) Discovery {

@@ -1,6 +1,10 @@
 package reach
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/reach64/reach64/resolver/pref64"
+)
 
 // classify names the network.
 func classify(f facts, w World, lost lost) Class {
@@ -31,10 +35,12 @@ func classify(f facts, w World, lost lost) Class {
 
 // nat64Class names a network that has only IPv6, by its NAT64.
 func nat64Class(f facts, w World) Class {
-	beside := false
+	beside, inside := false, f.inside(w)
 	for _, c := range w.Prefixes {
 		l, here := f.through(w, c)
 		switch {
+		case here && inside && l.Index == f.link6.Index && c.Source != pref64.Policy: // not for the servers
+			continue
 		case here && l.Index != f.link6.Index:
 			beside = true
 		case here && w.Mostly != "":

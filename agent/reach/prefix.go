@@ -29,6 +29,43 @@ func (f facts) through(w World, c pref64.Candidate) (netstate.Link, bool) {
 	return f.link6, f.has6() && (c.Link == 0 || c.Link == f.link6.Index)
 }
 
+// inside tells whether a server lies behind the organization's NAT64: by policy, or
+// since its own address is in a prefix to which a tunnel leads. The network's own
+// NAT64 must not be used then: it may lead to a stranger with the same private
+// address (spec MSDA-13, SECU-10).
+func (f facts) inside(w World) bool {
+	return slices.ContainsFunc(w.Servers, func(s Server) bool { return s.Corporate }) ||
+		slices.ContainsFunc(w.Prefixes, func(c pref64.Candidate) bool {
+			l, here := f.through(w, c)
+			return here && c.Source == pref64.Server && l.Index != f.link6.Index
+		})
+}
+
+// eligible are the candidates that may be used, with their links: what the
+// configuration says first, then what leads over the uplink, then the rest, each by
+// source.
+func (m *Machine) eligible(f facts, w World) (out []choice) {
+	inside := f.inside(w)
+	for _, c := range w.Prefixes {
+		_, ok := serves(c.IPv4, w.Servers, m.set.All)
+		l, here := f.through(w, c)
+		if ok && here && (!inside || c.Source == pref64.Policy || l.Index != f.link6.Index) {
+			out = append(out, choice{c, l})
+		}
+	}
+	place := func(c choice) int {
+		switch {
+		case c.Source == pref64.Policy:
+			return 0
+		case c.link.Index == f.link6.Index:
+			return 1
+		}
+		return 2 + int(c.Source)
+	}
+	slices.SortStableFunc(out, func(a, b choice) int { return place(a) - place(b) })
+	return out
+}
+
 // choice is a prefix and the link over which it is used.
 type choice struct {
 	pref64.Candidate
@@ -43,20 +80,17 @@ type choice struct {
 func (m *Machine) usable(now time.Time, f facts, w World) (choice, bool) {
 	var best, current choice
 	found, inUse, closest := false, false, 0
-	for _, c := range w.Prefixes {
-		bits, ok := serves(c.IPv4, w.Servers, m.set.All)
-		l, here := f.through(w, c)
-		if !ok || !here {
-			continue
-		}
-		if !inUse && m.intent.Prefix == c.Prefix && m.intent.Uplink == l.Index {
-			current, inUse = choice{c, l}, true
+	all := m.eligible(f, w)
+	for _, c := range all {
+		bits, _ := serves(c.IPv4, w.Servers, m.set.All)
+		if !inUse && m.intent.Prefix == c.Prefix && m.intent.Uplink == c.link.Index {
+			current, inUse = c, true
 		}
 		if m.dead.dead(now, c.Prefix) {
 			continue
 		}
 		if !found || bits > closest && c.Source == best.Source && c.Server == best.Server && c.Link == best.Link {
-			best, found, closest = choice{c, l}, true, bits
+			best, found, closest = c, true, bits
 		}
 	}
 	switch {
@@ -65,20 +99,10 @@ func (m *Machine) usable(now time.Time, f facts, w World) (choice, bool) {
 	case found:
 		return best, true
 	}
-	return m.leastDead(f, w)
-}
-
-// leastDead is the best prefix when all were given up and none is in use.
-func (m *Machine) leastDead(f facts, w World) (choice, bool) {
-	for _, c := range w.Prefixes {
-		if _, ok := serves(c.IPv4, w.Servers, m.set.All); !ok {
-			continue
-		}
-		if l, here := f.through(w, c); here {
-			return choice{c, l}, true
-		}
+	if len(all) == 0 {
+		return choice{}, false
 	}
-	return choice{}, false
+	return all[0], true // all were given up, and none is in use
 }
 
 // serves tells whether every address of the servers lies in s, and how closely
@@ -116,5 +140,8 @@ func noPrefix(f facts, w World, all bool) (Reason, string) {
 		return ReasonNoServerIPv4, ""
 	}
 	c := w.Prefixes[limited]
+	if f.inside(w) {
+		return ReasonNoPrefix, fmt.Sprintf("%s is the network's own, and does not lead to the organization", c.Prefix)
+	}
 	return ReasonNoPrefix, fmt.Sprintf("%s serves only %s", c.Prefix, c.IPv4)
 }

@@ -114,6 +114,9 @@ type Server struct {
 	// Native4 is the last result over native IPv4, by the link of its default route.
 	Native4 Native4
 	Lost    bool // its name cannot be resolved, and no address is known
+	// Corporate: its name is the organization's, by policy: what the network says of
+	// its own NAT64 is not for it.
+	Corporate bool
 }
 
 // CLAT is the translator that is wanted. The zero value is none. It is

@@ -25,6 +25,14 @@ func (w *world) found(p nat64.Prefix, s pref64.Source, link int) *world {
 	return w
 }
 
+// inside makes the servers the organization's, by policy.
+func (w *world) inside() *world {
+	for i := range w.Servers {
+		w.Servers[i].Corporate = true
+	}
+	return w
+}
+
 func TestPrefixBehindATunnel(t *testing.T) { // DA-1, DA-2, MSDA-13
 	const eth0, da0 = 2, 7
 	tests := map[string]struct {
@@ -42,7 +50,11 @@ func TestPrefixBehindATunnel(t *testing.T) { // DA-1, DA-2, MSDA-13
 		"the same by DNS: the network's own":   {v6only().found(corporate, pref64.DNS, eth0), ClassV6OnlyNAT64, eth0, 1500},
 		"a router's word counts on its link":   {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.RA, eth0), ClassV6OnlyNAT64, eth0, 1500},
 		"a router's word on another link":      {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.RA, da0), ClassV6OnlyNoNAT64, 0, 0},
-		"the network's own NAT64 comes first":  {v6only().tunnel("fd12:3456:789a:1000::2/64").found(prefixA, pref64.RA, eth0).found(corporate, pref64.Server, eth0), ClassV6OnlyNAT64, eth0, 1500},
+		"not behind the network's own NAT64":   {v6only().tunnel("fd12:3456:789a:1000::2/64").found(prefixA, pref64.RA, eth0).found(corporate, pref64.Server, eth0), ClassDirectAccess, da0, 1400},
+		"a server of the internet, and both":   {v6only().tunnel("fd12:3456:789a:1000::2/64").found(prefixA, pref64.RA, eth0).found(corporate, pref64.OS, da0), ClassV6OnlyNAT64, eth0, 1500},
+		"one of the organization's, and both":  {v6only().tunnel("fd12:3456:789a:1000::2/64").found(prefixA, pref64.RA, eth0).found(corporate, pref64.OS, da0).inside(), ClassDirectAccess, da0, 1400},
+		"one of the organization's, not found": {v6only().found(prefixA, pref64.RA, eth0).inside(), ClassV6OnlyNoNAT64, 0, 0},
+		"one of the organization's, by hand":   {v6only().found(prefixA, pref64.Policy, 0).inside(), ClassV6OnlyNAT64, eth0, 1500},
 		"the system's word about another link": {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, eth0), ClassV6OnlyNoNAT64, 0, 0},
 		"a tunnel that is down has no route": {func() *world {
 			w := v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Server, eth0)

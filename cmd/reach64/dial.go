@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,13 +76,21 @@ func noPath(err error) error {
 	return err
 }
 
-// pipe copies both ways until the server closes, or standard input and the server
-// both have.
+// linger is how long standard input may pause once the server has said that nothing
+// more comes from it. Whether it still reads cannot be seen.
+const linger = 2 * time.Second
+
+// pipe copies both ways. The end of each direction is handed on by itself. It
+// returns when both have ended; or when the server's has, and standard input has
+// not moved for a while.
 func pipe(ctx context.Context, conn net.Conn, in io.Reader, out io.Writer) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	up := &counted{r: in}
+	sent := make(chan struct{})
 	go func() { // ends with standard input or the process, whichever is first
-		_, _ = io.Copy(conn, in)
+		defer close(sent)
+		_, _ = io.Copy(conn, up)
 		if h, ok := conn.(interface{ CloseWrite() error }); ok {
 			_ = h.CloseWrite()
 		}
@@ -89,7 +98,32 @@ func pipe(ctx context.Context, conn net.Conn, in io.Reader, out io.Writer) error
 	if _, err := io.Copy(out, conn); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("pipe: %w", err)
 	}
+	if c, ok := out.(io.Closer); ok {
+		_ = c.Close()
+	}
+	for seen := int64(-1); seen != up.n.Load(); {
+		seen = up.n.Load()
+		select {
+		case <-sent:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-time.After(linger):
+		}
+	}
 	return nil
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 // raceResult is the JSON document of dial --explain.

@@ -34,6 +34,7 @@ type discoverFlags struct {
 	json    bool
 	refresh bool
 	socket  string
+	conf    configuration
 }
 
 func discoverCommand() *cobra.Command {
@@ -43,10 +44,12 @@ func discoverCommand() *cobra.Command {
 		Short: "Ask every source for a NAT64 prefix and show what each says",
 		Long: "Ask every source for a NAT64 prefix, side by side, and show what each says. It needs\n" +
 			"no service. Reading router advertisements needs CAP_NET_RAW; without it that source\n" +
-			"is skipped. With --dns or --ra-hex just what is given is looked at.\n\n" +
+			"is skipped. Prefixes, restrictions and servers of the configuration count, if there\n" +
+			"is one. With --dns or --ra-hex just what is given is looked at.\n\n" +
 			"Exit codes: 0 a prefix was found, 11 none was, 12 some source gave no answer.",
 		RunE: func(c *cobra.Command, _ []string) error { return runDiscover(c.Context(), c.OutOrStdout(), f) },
 	}
+	f.conf.flags(c)
 	fl := c.Flags()
 	fl.StringArrayVar(&f.dns, "dns", nil, "ask just this resolver, ADDR or ADDR:PORT (may be repeated)")
 	fl.StringArrayVar(&f.ra, "ra-hex", nil, "look at this router advertisement, a whole ICMPv6 message in hex (may be repeated)")
@@ -118,7 +121,12 @@ func look(ctx context.Context, f discoverFlags) (discover.Report, map[int]string
 	if err != nil {
 		return discover.Report{}, nil, fmt.Errorf("read network state: %w", err)
 	}
-	links, names := linksOf(snap, f.link)
+	conf, err := f.conf.optional()
+	if err != nil {
+		return discover.Report{}, nil, err
+	}
+	known := readRules(conf)
+	links, names := linksOf(snap, f.link, known.known(ctx, snap))
 	if len(links) == 0 {
 		return discover.Report{}, nil, fmt.Errorf("look for prefixes: no interface is up%s", forLink(f.link))
 	}
@@ -127,19 +135,12 @@ func look(ctx context.Context, f discoverFlags) (discover.Report, map[int]string
 		defer conn.Close()
 		ra = conn
 	}
+	cfg := discover.Config{Static: conf.Discovery.Prefixes, Sources: conf.Discovery.Sources, Allow: conf.Discovery.Allow, Servers: known.names()}
 	if f.server != "" {
-		for i, l := range links {
-			links[i].Seen, _ = discover.LookUpServer(ctx, &dnsq.Client{Dialer: dial(l.Name), Link: l.Name}, over53(l.DNS), f.server, ipv4)
-		}
+		own, _ := known.of(f.server)
+		cfg.Servers = []discover.ServerName{{Name: f.server, IPv4: ipv4, DNS: own}}
 	}
-	return discover.Once(ctx, discover.Config{}, links, ra, dial), names, nil
-}
-
-func over53(ips []netip.Addr) (out []netip.AddrPort) {
-	for _, ip := range ips {
-		out = append(out, netip.AddrPortFrom(ip, 53))
-	}
-	return out
+	return discover.Once(ctx, cfg, links, ra, dial), names, nil
 }
 
 func parseIPv4(texts []string) (out []netip.Addr, err error) {
@@ -160,9 +161,9 @@ func forLink(name string) string {
 	return " called " + name
 }
 
-// linksOf returns where to look: links that are up, with the system's resolvers
-// on the one with the default route.
-func linksOf(snap netstate.Snapshot, only string) ([]discover.Link, map[int]string) {
+// linksOf returns where to look: links that are up, the one with the default route
+// first, which has the system's resolvers too.
+func linksOf(snap netstate.Snapshot, only string, known map[int][]discover.Known) ([]discover.Link, map[int]string) {
 	uplink, _ := snap.Default(true)
 	names := make(map[int]string)
 	var links []discover.Link
@@ -170,13 +171,22 @@ func linksOf(snap netstate.Snapshot, only string) ([]discover.Link, map[int]stri
 		if !l.MayHaveRouter() || only != "" && l.Name != only {
 			continue
 		}
-		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index)}
+		d := discover.Link{Index: l.Index, Name: l.Name, DNS: slices.Clone(l.DNS), Routers: snap.Gateways(l.Index), Known: known[l.Index]}
 		if l.Index == uplink.Link || only != "" {
 			d.DNS = append(d.DNS, snap.ResolversOver(l)...)
 		}
 		names[l.Index] = l.Name
 		links = append(links, d)
 	}
+	slices.SortStableFunc(links, func(a, b discover.Link) int {
+		switch uplink.Link {
+		case b.Index:
+			return 1
+		case a.Index:
+			return -1
+		}
+		return 0
+	})
 	return links, names
 }
 

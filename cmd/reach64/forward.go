@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/reach64/reach64/agent/metrics"
 	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/tunnel/forward"
 )
@@ -20,6 +21,7 @@ type forwardFlags struct {
 	network     networkFlags
 	listen, to  string
 	socks, http string
+	metrics     string
 	remote      bool
 	idle        time.Duration
 	conns       int
@@ -48,6 +50,7 @@ func forwardCommand() *cobra.Command {
 	fl.StringVar(&f.to, "to", "", "HOST:PORT that connections to --listen go to")
 	fl.StringVar(&f.socks, "socks", "", "ADDR:PORT of a SOCKS5 proxy")
 	fl.StringVar(&f.http, "http", "", "ADDR:PORT of an HTTP proxy for CONNECT")
+	fl.StringVar(&f.metrics, "metrics", "", "ADDR:PORT where Prometheus finds /metrics")
 	fl.BoolVar(&f.remote, "allow-remote", false, "listen on addresses that other machines can reach, too: anybody may use it then")
 	fl.DurationVar(&f.idle, "idle", forward.DefaultIdle, "close connections in which nothing moves for this long")
 	fl.IntVar(&f.conns, "max-connections", forward.DefaultConns, "connections of each listener at once")
@@ -92,6 +95,15 @@ func runForward(ctx context.Context, log logrus.FieldLogger, f forwardFlags) err
 		}{f.listen, "port for " + f.to, func(ctx context.Context, l net.Listener) error { return s.To(ctx, l, host, port) }})
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	if f.metrics != "" {
+		at, err := localAddr(f.metrics, f.remote)
+		if err != nil {
+			return err
+		}
+		m := metrics.New(version)
+		m.ShowForward(s.Stats)
+		group.Go(func() error { return m.Serve(ctx, log, at) })
+	}
 	for _, one := range serve {
 		if one.addr == "" {
 			continue
@@ -107,15 +119,24 @@ func runForward(ctx context.Context, log logrus.FieldLogger, f forwardFlags) err
 	return group.Wait()
 }
 
-// listenLocal opens a listener, and refuses addresses that others can reach
+// localAddr reads an address to listen on, and refuses those that others can reach
 // unless remote is set.
-func listenLocal(text string, remote bool) (net.Listener, error) {
+func localAddr(text string, remote bool) (netip.AddrPort, error) {
 	addr, err := netip.ParseAddrPort(text)
 	if err != nil {
-		return nil, &exit{status.ExitUsage, fmt.Errorf("listen on %q: it is not an address and a port such as 127.0.0.1:1080", text)}
+		return addr, &exit{status.ExitUsage, fmt.Errorf("listen on %q: it is not an address and a port such as 127.0.0.1:1080", text)}
 	}
 	if !addr.Addr().Unmap().IsLoopback() && !remote {
-		return nil, &exit{status.ExitUsage, fmt.Errorf("listen on %s: other machines could use it; choose a loopback address, or add --allow-remote", addr)}
+		return addr, &exit{status.ExitUsage, fmt.Errorf("listen on %s: other machines could use it; choose a loopback address, or add --allow-remote", addr)}
+	}
+	return addr, nil
+}
+
+// listenLocal opens a listener on such an address.
+func listenLocal(text string, remote bool) (net.Listener, error) {
+	addr, err := localAddr(text, remote)
+	if err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", addr.String())
 	if err != nil {

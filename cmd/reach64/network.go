@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -18,6 +18,7 @@ import (
 	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/control"
 	"github.com/reach64/reach64/agent/status"
+	"github.com/reach64/reach64/platform/icmp6"
 	"github.com/reach64/reach64/platform/netmon"
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/platform/paths"
@@ -47,6 +48,7 @@ func (f *networkFlags) add(fl *pflag.FlagSet) {
 type network struct {
 	flags networkFlags
 	conf  config.Config
+	rules rules
 	given []nat64.Prefix
 
 	mu     sync.Mutex // over what follows, and held while looking
@@ -59,6 +61,7 @@ type network struct {
 const (
 	freshFor  = 15 * time.Second
 	lookLimit = 3 * time.Second
+	patience  = time.Second // for routers and PCP servers, which most networks do not have
 )
 
 // open reads the flags. A configuration that does not exist is none; one that
@@ -72,31 +75,32 @@ func (f networkFlags) open() (*network, error) {
 		}
 		n.given = append(n.given, p)
 	}
-	conf, err := configuration{file: f.config}.load()
-	switch {
-	case err == nil:
-		n.conf = conf
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, &exit{status.ExitConfig, err}
+	conf, err := configuration{file: f.config}.optional()
+	if err != nil {
+		return nil, err
 	}
+	n.conf, n.rules = conf, readRules(conf)
 	return n, nil
 }
 
-// Network returns what is known now, and looks first when that is old.
-func (n *network) Network() dial.Network {
+// Network returns what is known now, and looks first when that is old. What was
+// seen before ctx ended counts for nobody else.
+func (n *network) Network(ctx context.Context) dial.Network {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if time.Since(n.seen) > freshFor {
-		ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+		limited, cancel := context.WithTimeout(ctx, lookLimit)
 		defer cancel()
-		n.look(ctx)
-		n.seen = time.Now()
+		n.look(limited)
+		if ctx.Err() == nil {
+			n.seen = time.Now()
+		}
 	}
 	return n.known
 }
 
 // look asks, in this order: the flags, the service, the configuration, and the
-// network's DNS (RFC 7050), which needs no privilege.
+// network itself.
 func (n *network) look(ctx context.Context) {
 	snap, clat := snapshot(), ""
 	var st status.Status
@@ -116,22 +120,64 @@ func (n *network) prefixes(ctx context.Context, snap netstate.Snapshot, st statu
 	if len(n.given) > 0 {
 		return n.given, "the command line"
 	}
-	if st.Prefix != nil {
-		if p, err := nat64.Parse(*st.Prefix); err == nil {
-			return []nat64.Prefix{p}, "the service"
-		}
+	if list := served(st); len(list) > 0 {
+		return list, "the service"
 	}
 	if len(n.conf.Discovery.Prefixes) > 0 {
 		return n.conf.Discovery.Prefixes, "the configuration"
 	}
-	links, _ := linksOf(snap, "")
-	report := discover.Once(ctx, discover.Config{Sources: []pref64.Source{pref64.DNS}}, links, nil, func(link string) dnsq.Dialer { return sock.Dialer(link) })
-	var out []nat64.Prefix
-	for _, c := range report.Candidates {
-		out = append(out, c.Prefix)
-	}
-	return out, "the network's DNS"
+	return n.found(ctx, snap)
 }
+
+// served are the prefix that the service uses, and the others of the same source.
+func served(st status.Status) (out []nat64.Prefix) {
+	if st.Prefix == nil || st.Source == nil {
+		return nil
+	}
+	texts := []string{*st.Prefix}
+	for _, s := range st.Sources {
+		if s.Source == *st.Source {
+			texts = append(texts, s.Prefixes...)
+		}
+	}
+	for _, text := range texts {
+		if p, err := nat64.Parse(text); err == nil && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// found looks for prefixes as long as it takes to find one. DNS (RFC 7050) and PCP need
+// no privilege, router advertisements do. A host with IPv4 of its own needs none, so
+// that nobody is waited for but DNS.
+func (n *network) found(ctx context.Context, snap netstate.Snapshot) ([]nat64.Prefix, string) {
+	cfg := discover.Config{Sources: []pref64.Source{pref64.OS, pref64.DNS}, Allow: n.conf.Discovery.Allow}
+	var ra discover.RAReader
+	if _, ok := snap.Default(false); !ok {
+		cfg.Sources = append(cfg.Sources, pref64.PCP, pref64.RA)
+		if conn, err := icmp6.Open(); err == nil {
+			defer conn.Close()
+			ra = conn
+		}
+	}
+	links, _ := linksOf(snap, "", n.rules.known(ctx, snap))
+	report := discover.First(ctx, cfg, links, ra, func(link string) dnsq.Dialer { return sock.Dialer(link) }, patience)
+	var out []nat64.Prefix
+	origin := ""
+	for _, c := range report.Candidates {
+		spare := c.Source == pref64.PCP && c.Order > 0 && c.IPv4.All() // RFC 7225 section 5
+		if !spare && !slices.Contains(out, c.Prefix) {
+			out = append(out, c.Prefix)
+		}
+		origin = cmp.Or(origin, origins[c.Source])
+	}
+	return out, cmp.Or(origin, "the network")
+}
+
+// origins are the sources for people.
+var origins = map[pref64.Source]string{pref64.OS: "the system's policy", pref64.PCP: "the network's PCP server",
+	pref64.RA: "the network's router", pref64.DNS: "the network's DNS"}
 
 // snapshot is the state of the network, or empty where it cannot be read: the
 // system's own word on each attempt is then all there is.
@@ -178,7 +224,7 @@ func hasContinuity(l netstate.Link) bool {
 
 // dialer returns a dialler on this network.
 func (n *network) dialer() *dial.Dialer {
-	return &dial.Dialer{Conn: sock.Dialer(""), Resolve: net.DefaultResolver, Network: n.Network}
+	return &dial.Dialer{Conn: sock.Dialer(""), Resolve: n.rules, Network: n.Network}
 }
 
 // hostPort reads HOST:PORT; "[...]" around an IPv6 address.

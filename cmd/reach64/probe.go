@@ -133,7 +133,7 @@ func (f probeFlags) targets(n *network, args []string) ([]probeTarget, error) {
 	}
 	if len(args) == 0 {
 		if len(all) == 0 {
-			return nil, &exit{status.ExitUsage, fmt.Errorf("probe needs HOST:PORT: there is no configuration at %s", f.network.config)}
+			return nil, &exit{status.ExitUsage, fmt.Errorf("probe needs HOST:PORT: no server is configured in %s", f.network.config)}
 		}
 		return all, nil
 	}

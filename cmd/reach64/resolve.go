@@ -68,6 +68,7 @@ func resolveCommand() *cobra.Command {
 // resolution is what resolve prints.
 type resolution struct {
 	Name     string           `json:"name"`
+	Rule     *string          `json:"rule"` // by whose word it has DNS servers of its own; null: it has those of the links
 	System   systemView       `json:"system"`
 	Servers  []serverView     `json:"servers"`
 	Prefixes []string         `json:"prefixes"`
@@ -103,15 +104,16 @@ type madeView struct {
 
 // resolve asks both ways and compares.
 func resolve(ctx context.Context, n *network, name string) resolution {
-	known := n.Network()
+	known := n.Network(ctx)
 	run := func(ctx context.Context, program string, args ...string) ([]byte, error) {
 		return exec.CommandContext(ctx, program, args...).Output()
 	}
 	view := system.Applications(ctx, run, net.DefaultResolver, name)
-	answers := system.Servers(ctx, resolvers(snapshot()), func(link string) system.Asker {
+	servers, by := n.resolvers(snapshot(), name)
+	answers := system.Servers(ctx, servers, func(link string) system.Asker {
 		return &dnsq.Client{Dialer: sock.Dialer(link), Link: link}
 	}, name)
-	r := resolution{Name: name, Origin: n.origin, Servers: []serverView{}, Prefixes: []string{}, Made: []madeView{},
+	r := resolution{Name: name, Rule: status.Ptr(by), Origin: n.origin, Servers: []serverView{}, Prefixes: []string{}, Made: []madeView{},
 		System:   systemView{How: view.How, Addresses: append([]netip.Addr{}, view.Addrs...), Took: view.Took.Seconds(), Error: status.Ptr(view.Err)},
 		Findings: append([]system.Finding{}, system.Compare(name, view, answers, known.Prefixes)...)}
 	for _, p := range known.Prefixes {
@@ -131,10 +133,17 @@ func resolve(ctx context.Context, n *network, name string) resolution {
 	return r
 }
 
-// resolvers are the DNS servers to ask, each over its link; the system's own on
-// the link with the default route, as discover asks them.
-func resolvers(s netstate.Snapshot) (out []system.Server) {
-	links, _ := linksOf(s, "")
+// resolvers are the DNS servers to ask for a name: its own, by a rule, by whatever
+// link leads there; else those of each link, and the system's own on the link with
+// the default route, as discover asks them.
+func (n *network) resolvers(s netstate.Snapshot, name string) (out []system.Server, by string) {
+	if own, by := n.rules.of(name); len(own) > 0 {
+		for _, at := range over53(own) {
+			out = append(out, system.Server{Addr: at})
+		}
+		return out, by
+	}
+	links, _ := linksOf(s, "", nil)
 	for _, l := range links {
 		for _, ip := range l.DNS {
 			link := l.Name
@@ -144,7 +153,7 @@ func resolvers(s netstate.Snapshot) (out []system.Server) {
 			out = append(out, system.Server{Link: link, Addr: netip.AddrPortFrom(ip, 53)})
 		}
 	}
-	return out
+	return out, ""
 }
 
 func (r resolution) text() string {
@@ -155,6 +164,9 @@ func (r resolution) text() string {
 	}
 	if r.System.Error != nil {
 		fmt.Fprintf(&b, "  nothing: %s\n", *r.System.Error)
+	}
+	if r.Rule != nil {
+		fmt.Fprintf(&b, "By %s the name has DNS servers of its own:\n", *r.Rule)
 	}
 	for _, s := range r.Servers {
 		on := ""

@@ -33,6 +33,11 @@ func FuzzParseReg(f *testing.F) {
 				}
 			}
 		}
+		for _, probe := range p.Probes() {
+			if name, err := domain(probe.Name); err != nil || name != probe.Name && len(probe.Name) < 254 {
+				t.Fatalf("probe %q, %v", probe.Name, err)
+			}
+		}
 		if c := p.Corporate; c.Prefix.IsValid() {
 			if v4, ok := c.Prefix.Extract(c.ProbeAddr); !ok || v4 != loopback || len(p.Prefixes(nil)) != 1 {
 				t.Fatalf("prefix %v of %v", c.Prefix, c.ProbeAddr)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -138,6 +139,32 @@ func (p Policy) Match(name string) (Match, bool) {
 		}
 	}
 	return best, found
+}
+
+// Servers returns the DNS servers that a name has to be asked at; none: those of
+// the link. Those for DirectAccess count only where one of its tunnels carries,
+// since the rule is in force only outside, and they cannot be reached otherwise
+// (spec DA-23). Servers that are known by name alone are left out: they would have
+// to be looked up themselves. corporate tells that DirectAccess leads there.
+func (p Policy) Servers(name string, adapters []Adapter) (servers []netip.Addr, corporate bool) {
+	m, ok := p.Match(name)
+	if !ok {
+		return nil, false
+	}
+	if slices.ContainsFunc(adapters, Adapter.Carries) {
+		servers = addresses(m.Rule.Servers)
+	}
+	corporate = len(servers) > 0
+	return append(servers, addresses(m.Rule.GenericServers)...), corporate
+}
+
+func addresses(list []Server) (out []netip.Addr) {
+	for _, s := range list {
+		if s.Addr.IsValid() {
+			out = append(out, s.Addr)
+		}
+	}
+	return out
 }
 
 // closer tells whether a goes before b.

@@ -14,8 +14,10 @@ import (
 	"github.com/reach64/reach64/platform/netstate"
 )
 
-// settle is how long further notifications are gathered after one was passed on.
-const settle = 50 * time.Millisecond
+// settle is how long further notifications are gathered after one was passed on. A
+// kernel tells of a router's route and of the address that goes with it one after
+// the other, so that this delays a new network's path.
+const settle = 20 * time.Millisecond
 
 // Monitor watches. Run owns one goroutine beside its own, inside the operating
 // system's part, and waits for it.
@@ -30,7 +32,7 @@ func New(log logrus.FieldLogger) (*Monitor, error) {
 }
 
 // Changed says that the state should be read again. The first change is passed
-// on at once, those that follow within 50 ms as one. Run signals once when it has
+// on at once, those that follow within 20 ms as one. Run signals once when it has
 // begun to watch, since nothing announces what changed before.
 func (m *Monitor) Changed() <-chan struct{} { return m.changed }
 

@@ -26,16 +26,16 @@ func TestNewsIsGathered(t *testing.T) {
 		return n
 	}
 	var storm []time.Duration
-	for i := range time.Duration(121) {
+	for i := range time.Duration(116) {
 		storm = append(storm, i*time.Millisecond)
 	}
 	tests := map[string]struct{ news, want []time.Duration }{
 		"the first at once":              {ms(7), ms(7)},
-		"two within 50 ms":               {ms(0, 10), ms(0, 50)},
-		"many within 50 ms":              {ms(0, 10, 20, 30), ms(0, 50)},
+		"two within 20 ms":               {ms(0, 10), ms(0, 20)},
+		"many within 20 ms":              {ms(0, 5, 10, 15), ms(0, 20)},
 		"two far apart":                  {ms(0, 300), ms(0, 300)},
-		"a storm: the last is not lost":  {storm, ms(0, 50, 100, 150)},
-		"quiet, then two close together": {ms(0, 100, 101), ms(0, 100, 150)},
+		"a storm: the last is not lost":  {storm, ms(0, 20, 40, 60, 80, 100, 120)},
+		"quiet, then two close together": {ms(0, 100, 101), ms(0, 100, 120)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -48,6 +48,14 @@ type Config struct {
 	Static  []nat64.Prefix  // configured prefixes, in order
 	Sources []pref64.Source // enabled ones; nil: all
 	Allow   []netip.Prefix  // if not empty, only prefixes inside these are accepted
+	Servers []ServerName    // backup servers whose addresses Once looks at; Run is told by Link.Seen
+}
+
+// ServerName is a backup server whose addresses may hold the prefix.
+type ServerName struct {
+	Name string
+	IPv4 []netip.Addr // known beforehand; empty: what DNS says
+	DNS  []netip.Addr // to be asked for it by whatever link; empty: the link's
 }
 
 // enabled tells whether a source may be asked.
@@ -71,7 +79,8 @@ type Link struct {
 // It is believed as long as it is in SetLinks.
 type Known struct {
 	Prefix nat64.Prefix
-	Reason string // for people: how the system knows
+	Reason string       // for people: how the system knows
+	Trust  pref64.Trust // zero: it knows for certain
 }
 
 func (l Link) equal(o Link) bool {

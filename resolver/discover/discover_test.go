@@ -164,8 +164,8 @@ func TestNoDNS64ObeysNegativeTTL(t *testing.T) {
 		{"no data, SOA minimum 45 s", noDNS64(dns.RcodeSuccess, 3600, 45), 45 * time.Second},
 		{"no data, SOA TTL is less", noDNS64(dns.RcodeSuccess, 30, 3600), 30 * time.Second},
 		{"no such name", noDNS64(dns.RcodeNameError, 60, 60), time.Minute},
-		{"TTL 0", noDNS64(dns.RcodeNameError, 0, 0), time.Second},
-		{"at most 10 minutes", noDNS64(dns.RcodeSuccess, 86400, 86400), 10 * time.Minute},
+		{"an hour", noDNS64(dns.RcodeSuccess, 3600, 3600), time.Hour},
+		{"at most 3 hours", noDNS64(dns.RcodeSuccess, 86400, 86400), 3 * time.Hour},
 		{"no SOA", failing(dns.RcodeSuccess), 10 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,6 +187,57 @@ func TestNoDNS64ObeysNegativeTTL(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestShortNegativeTTLBacksOff: a TTL of 0 is no reason to ask every second.
+func TestShortNegativeTTLBacksOff(t *testing.T) {
+	run(t, Config{}, func(l *lab) {
+		l.serve(ns1, noDNS64(dns.RcodeNameError, 0, 0))
+		l.d.SetLinks(1, links(ns1))
+		l.until(time.Hour)
+		if n := len(l.asks(ns1)); n < 15 || n > 25 { // 1, 2, 5, 10, 20, 40, 80, 160, then 300 s
+			t.Errorf("asked %d times in an hour", n)
+		}
+		l.serve(ns1, dns64(60, wkp))
+		l.until(time.Hour + 6*time.Minute)
+		want(t, "prefixes", l.prefixes(), []string{"dns " + wkp})
+	})
+}
+
+// TestHostileAnswers: bounded, with a reason, and no prefix that nobody has.
+func TestHostileAnswers(t *testing.T) {
+	aaaa := func(owner, addr string) dns.RR {
+		return &dns.AAAA{Hdr: header(owner, dns.TypeAAAA, 60), AAAA: netip.MustParseAddr(addr).AsSlice()}
+	}
+	var thousand []dns.RR
+	for i := range 1000 {
+		a := netip.MustParseAddr("2001:db8::c000:aa").As16()
+		a[6], a[7] = byte(i>>8), byte(i)
+		thousand = append(thousand, aaaa(name, netip.AddrFrom16(a).String()))
+	}
+	chaos := aaaa(name, "64:ff9b::c000:aa")
+	chaos.Header().Class = dns.ClassCHAOS
+	for what, tt := range map[string]struct {
+		records  []dns.RR
+		verdict  Verdict
+		prefixes int
+		reason   string
+	}{
+		"1000 prefixes":          {thousand, Found, pref64.MaxPrefixes, "DNS64"},
+		"aliases in a circle":    {[]dns.RR{&dns.CNAME{Hdr: header(name, dns.TypeCNAME, 9), Target: "a.test."}, &dns.CNAME{Hdr: header("a.test.", dns.TypeCNAME, 9), Target: name}}, Error, 0, "aliases do not end"},
+		"the alias comes last":   {[]dns.RR{aaaa("a.test.", "64:ff9b::c000:aa"), &dns.CNAME{Hdr: header(name, dns.TypeCNAME, 9), Target: "a.test."}}, Found, 1, "TTL 9s"},
+		"of another class":       {[]dns.RR{chaos}, None, 0, "no AAAA"},
+		"of another name":        {[]dns.RR{aaaa("a.test.", "64:ff9b::c000:aa")}, None, 0, "no AAAA"},
+		"an IPv4-mapped address": {[]dns.RR{aaaa(name, "::ffff:192.0.0.170")}, None, 0, "hijacked"},
+		"of our own link":        {[]dns.RR{aaaa(name, "fe80::c000:aa")}, None, 0, "hijacked"},
+		"it stands there twice":  {[]dns.RR{aaaa(name, "2001:db8:c000:aa::c000:aa")}, None, 0, "hijacked"},
+		"twice, with a partner":  {[]dns.RR{aaaa(name, "2001:db8:c000:aa::c000:aa"), aaaa(name, "2001:db8:c000:aa::c000:ab")}, Found, 1, "DNS64"},
+	} {
+		a := judge(&dns.Msg{Answer: tt.records})
+		if a.verdict != tt.verdict || len(a.prefixes) != tt.prefixes || !strings.Contains(a.reason, tt.reason) {
+			t.Errorf("%s: %s, %d prefixes, %q", what, a.verdict, len(a.prefixes), a.reason)
+		}
 	}
 }
 

@@ -110,7 +110,7 @@ func (e *engine) known(now time.Time, l *linkState) {
 	}
 	var cs []pref64.Candidate
 	for i, k := range l.Known {
-		cs = append(cs, pref64.Candidate{Prefix: k.Prefix, Trust: pref64.Trusted, Reason: k.Reason, Order: i})
+		cs = append(cs, pref64.Candidate{Prefix: k.Prefix, Trust: k.Trust, Reason: k.Reason, Order: i})
 	}
 	e.set.Replace(now, pref64.Key{Source: pref64.OS, Link: l.Index}, cs)
 }

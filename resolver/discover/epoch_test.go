@@ -78,7 +78,7 @@ func TestLinkGoneAndRenamed(t *testing.T) {
 
 // TestKnownToTheSystem: what it says counts as long as it says it, on that link.
 func TestKnownToTheSystem(t *testing.T) {
-	known := []Link{{Index: eth0, Name: "eth0"}, {Index: 9, Name: "iphttps", Known: []Known{{nat64.MustParse(nsp), "by policy"}, {nat64.WellKnown(), "by policy too"}}}}
+	known := []Link{{Index: eth0, Name: "eth0"}, {Index: 9, Name: "iphttps", Known: []Known{{Prefix: nat64.MustParse(nsp), Reason: "by policy"}, {Prefix: nat64.WellKnown(), Reason: "by policy too"}}}}
 	run(t, Config{}, func(l *lab) {
 		l.d.SetLinks(1, known)
 		l.until(0)

@@ -16,22 +16,55 @@ import (
 // onceRAWait is how long Once waits for a router: two solicitations and 1 s more.
 const onceRAWait = solicitEvery + time.Second
 
-// Once asks every source on links and returns when each has a verdict, or when
-// ctx ends; what has none by then has the verdict Error. Without r the RA source
-// is skipped.
+// Once asks every source on links, all at once, and returns when each has a
+// verdict, or when ctx ends; what has none by then has the verdict Error. Without r
+// the RA source is skipped. The first link is the uplink.
 func Once(ctx context.Context, cfg Config, links []Link, r RAReader, dial DialerFor) Report {
+	return runOnce(ctx, cfg, links, r, dial, settled, onceRAWait)
+}
+
+// First is Once that waits for nobody as soon as the network has given a candidate,
+// and for no longer than patience for sources other than DNS. What the system knows
+// beforehand may be for some names alone.
+func First(ctx context.Context, cfg Config, links []Link, r RAReader, dial DialerFor, patience time.Duration) Report {
+	begin := time.Now()
+	return runOnce(ctx, cfg, links, r, dial, func(r Report) bool {
+		waits := slices.ContainsFunc(r.Sources, func(s SourceReport) bool {
+			return s.Verdict == Pending && (s.Source == pref64.DNS || time.Since(begin) < patience)
+		})
+		given := slices.ContainsFunc(r.Candidates, func(c pref64.Candidate) bool { return c.Source != pref64.OS })
+		return r.Epoch == 1 && (given || !waits)
+	}, patience)
+}
+
+// runOnce runs a Discoverer until its report is enough; raWait is how long a router is
+// waited for. It waits for the goroutines it starts: Run's, and that of the lookups.
+func runOnce(ctx context.Context, cfg Config, links []Link, r RAReader, dial DialerFor, enough func(Report) bool, raWait time.Duration) Report {
 	d := New(cfg, r, dial, nil)
-	d.raWait = onceRAWait
+	d.raWait = raWait
 	d.SetLinks(1, links)
-	running, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	done := make(chan struct{})
-	go func() { // ends with running; waited for below
+	go func() {
 		defer close(done)
-		_ = d.Run(running) // returns nil only
+		_ = d.Run(ctx) // returns nil only
 	}()
-	for !settled(d.Report()) {
+	var servers []seenOn
+	looked := make(chan []seenOn, 1) // one value
+	go func() { looked <- lookUpServers(ctx, cfg, links, dial) }()
+	late := time.NewTicker(raWait)
+	defer late.Stop()
+	looking := true
+	for looking && len(cfg.Servers) > 0 || !enough(d.Report()) || !taken(d.Report(), servers) {
 		select {
 		case <-d.Changed():
+			continue
+		case <-late.C:
+			continue
+		case servers = <-looked:
+			looking = false
+			d.SetLinks(1, withSeen(links, servers))
 			continue
 		case <-ctx.Done():
 		}
@@ -39,7 +72,10 @@ func Once(ctx context.Context, cfg Config, links []Link, r RAReader, dial Dialer
 	}
 	cancel()
 	<-done
-	return closed(d.Report())
+	if looking {
+		servers = <-looked
+	}
+	return closed(withServers(d.Report(), servers))
 }
 
 // settled tells whether every source has a verdict.

@@ -60,7 +60,7 @@ func TestOnceAllSources(t *testing.T) {
 		for _, s := range r.Sources {
 			got = append(got, strings.TrimSpace(s.Source.String()+" "+string(s.Verdict)))
 		}
-		want(t, "verdicts", got, []string{"policy none", "os skipped", "pcp none", "pcp none", "pcp skipped", "ra found", "ra none", "dns none", "dns found", "dns skipped", "server none"})
+		want(t, "verdicts", got, []string{"policy none", "os skipped", "pcp none", "pcp none", "pcp skipped", "ra found", "ra none", "dns none", "dns found", "dns skipped", "server skipped"})
 		if took := l.since(); took != 5*time.Second {
 			t.Errorf("took %v, want 5 s for the link without a router", took)
 		}
@@ -153,4 +153,91 @@ func TestGivenWithdrawal(t *testing.T) {
 			t.Errorf("got %+v", r)
 		}
 	})
+}
+
+// TestOnceServersBesideTheOthers: the servers' addresses are asked for while the
+// other sources are, and each question has a verdict of its own.
+func TestOnceServersBesideTheOthers(t *testing.T) {
+	four := netip.MustParseAddr("198.51.100.10")
+	says := func(addr string) reply {
+		return func(q *dns.Msg) *dns.Msg {
+			m := answerTo(q)
+			if q.Question[0].Qtype == dns.TypeAAAA && strings.HasPrefix(strings.ToLower(q.Question[0].Name), "backup.") {
+				m.Answer = []dns.RR{&dns.AAAA{Hdr: header(q.Question[0].Name, dns.TypeAAAA, 60), AAAA: netip.MustParseAddr(addr).AsSlice()}}
+			}
+			return m
+		}
+	}
+	tests := map[string]struct {
+		server ServerName
+		setup  func(*lab)
+		want   []string // verdicts of the source
+		prefix []string
+	}{
+		"by the link's resolver":     {ServerName{Name: "backup.test", IPv4: []netip.Addr{four}}, func(l *lab) { l.serve(ns1, says("2001:db8:64::c633:640a")) }, []string{"found eth0", "skipped wlan0"}, []string{"server " + nsp}},
+		"by its own DNS server":      {ServerName{Name: "backup.test", IPv4: []netip.Addr{four}, DNS: []netip.Addr{ns2}}, func(l *lab) { l.serve(ns2, says("2001:db8:64::c633:640a")) }, []string{"found eth0"}, []string{"server " + nsp}},
+		"an address of its own":      {ServerName{Name: "backup.test", IPv4: []netip.Addr{four}}, func(l *lab) { l.serve(ns1, says("2001:db8:5::1")) }, []string{"none eth0", "skipped wlan0"}, nil},
+		"the resolver is silent":     {ServerName{Name: "backup.test", IPv4: []netip.Addr{four}}, func(*lab) {}, []string{"error eth0", "skipped wlan0"}, nil},
+		"no IPv4 address is known":   {ServerName{Name: "backup.test"}, func(l *lab) { l.serve(ns1, says("2001:db8:64::c633:640a")) }, []string{"none eth0", "skipped wlan0"}, nil},
+		"the name is another's name": {ServerName{Name: "other.test", IPv4: []netip.Addr{four}}, func(l *lab) { l.serve(ns1, says("2001:db8:64::c633:640a")) }, []string{"none eth0", "skipped wlan0"}, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				tt.setup(l)
+				where := append(links(ns1), Link{Index: wlan0, Name: "wlan0"})
+				r := Once(t.Context(), Config{Servers: []ServerName{tt.server}}, where, nil, l.dialer)
+				var got []string
+				for _, s := range r.Sources {
+					if s.Source == pref64.Server {
+						got = append(got, string(s.Verdict)+" "+map[int]string{eth0: "eth0", wlan0: "wlan0"}[s.Link])
+					}
+				}
+				want(t, "verdicts", got, tt.want)
+				got = nil
+				for _, c := range r.Candidates {
+					got = append(got, c.Source.String()+" "+c.Prefix.String())
+				}
+				want(t, "prefixes", got, tt.prefix)
+				if took := l.since(); took > 7*time.Second {
+					t.Errorf("took %v: the questions were not asked at once", took)
+				}
+				l.serving.Wait()
+			})
+		})
+	}
+}
+
+// TestFirst waits for nobody once there is a prefix, and not long for what is not DNS.
+func TestFirst(t *testing.T) {
+	tests := map[string]struct {
+		setup  func(*lab)
+		prefix []string
+		took   time.Duration
+	}{
+		"by DNS at once":          {func(l *lab) { l.serve(ns1, dns64(300, nsp, wkp)) }, []string{"dns " + nsp, "dns " + wkp}, 0},
+		"no DNS64: routers a bit": {func(l *lab) { l.serve(ns1, noDNS64(dns.RcodeSuccess, 60, 60)) }, nil, time.Second},
+		"silent DNS":              {func(*lab) {}, nil, 3 * time.Second},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				tt.setup(l)
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				r := First(ctx, Config{}, links(ns1), l, l.dialer, time.Second)
+				var got []string
+				for _, c := range r.Candidates {
+					got = append(got, c.Source.String()+" "+c.Prefix.String())
+				}
+				want(t, "prefixes", got, tt.prefix)
+				if l.since() != tt.took {
+					t.Errorf("took %v, want %v", l.since(), tt.took)
+				}
+				l.serving.Wait()
+			})
+		})
+	}
 }

@@ -251,7 +251,7 @@ func (e *engine) sourcePCP(now time.Time, l *linkState) []SourceReport {
 		case now.Before(s.asked.Add(pcpWait)):
 			r.Verdict, r.Reason = Pending, "asked, no answer yet"
 		default:
-			r.Verdict, r.Reason = None, "no PCP server has answered at "+s.addr.String()+" yet"
+			r.Verdict, r.Reason, r.Took = None, "no PCP server has answered at "+s.addr.String()+" yet", pcpWait
 		}
 		out = append(out, r)
 	}

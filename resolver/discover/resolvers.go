@@ -22,8 +22,8 @@ const (
 	ttlZero     = 60 * time.Second // in the place of TTL 0
 	ttlMax      = 24 * time.Hour
 	askBefore   = 10 * time.Second // before the TTL ends
-	negativeMin = time.Second
-	negativeMax = 10 * time.Minute // RFC 2308 section 5 lets a resolver bound negative TTLs
+	negativeMax = 3 * time.Hour    // RFC 2308 section 5: longer ones than one to three hours are no good
+	negativeDef = 10 * time.Minute // without a SOA record there is no TTL to obey
 	retryMax    = 300 * time.Second
 )
 
@@ -54,6 +54,7 @@ type asker struct {
 	busy     bool // a question is under way
 	cancel   context.CancelFunc
 	failures int // inconclusive answers in a row
+	refusals int // negative answers in a row
 	next     time.Time
 	answer   answer    // the last that was conclusive
 	until    time.Time // when its prefixes run out
@@ -170,9 +171,12 @@ func (e *engine) onAnswer(now time.Time, r dnsResult) {
 		a.trouble, a.next = r.reason, now.Add(retryIn(a.failures))
 		return
 	}
-	a.answer, a.failures, a.until, a.next = r.answer, 0, time.Time{}, now.Add(r.lifetime)
+	a.answer, a.failures, a.until = r.answer, 0, time.Time{}
 	if r.verdict == Found {
-		a.until, a.next = a.next, now.Add(max(r.lifetime-askBefore, r.lifetime/2))
+		a.refusals, a.until, a.next = 0, now.Add(r.lifetime), now.Add(max(r.lifetime-askBefore, r.lifetime/2))
+	} else { // never sooner than its TTL allows, and less and less often where that is short
+		a.refusals++
+		a.next = now.Add(max(r.lifetime, retryIn(a.refusals)))
 	}
 	e.set.Replace(now, a.key(), r.candidates(now))
 }
@@ -197,6 +201,10 @@ func (a answer) candidates(now time.Time) []pref64.Candidate {
 	return cs
 }
 
+// maxAAAA is how many addresses of an answer are looked at: 8 prefixes, each with
+// both well-known addresses, four times over.
+const maxAAAA = 4 * 2 * pref64.MaxPrefixes
+
 // name is the well-known name of RFC 7050 section 2.2, absolute.
 const name = "ipv4only.arpa."
 
@@ -217,7 +225,11 @@ func judge(m *dns.Msg) answer {
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		return answer{verdict: Error, reason: "answers " + dns.RcodeToString[m.Rcode]}
 	}
-	addrs, ttl := addresses(m)
+	c, err := dnsq.Follow(m, name, dns.TypeAAAA)
+	if err != nil {
+		return answer{verdict: Error, reason: err.Error()}
+	}
+	addrs, ttl := c.Addrs[:min(len(c.Addrs), maxAAAA)], c.TTL
 	prefixes, foreign := pref64.FromAAAA(addrs)
 	switch {
 	case len(prefixes) > 0:
@@ -231,7 +243,7 @@ func judge(m *dns.Msg) answer {
 		}
 		return a
 	case foreign > 0:
-		return answer{verdict: None, lifetime: bound(ttl),
+		return answer{verdict: None, lifetime: min(ttl, negativeMax),
 			reason: fmt.Sprintf("answers %s with %v, which holds no prefix: a hijacked name or a misconfigured DNS64", name, addrs[0])}
 	case m.Rcode == dns.RcodeNameError:
 		return answer{verdict: None, reason: "no DNS64 (it says the name does not exist)", lifetime: negativeTTL(m)}
@@ -240,41 +252,14 @@ func judge(m *dns.Msg) answer {
 	}
 }
 
-// addresses returns the AAAA records that belong to the name, aliases followed,
-// and the shortest TTL on the way.
-func addresses(m *dns.Msg) ([]netip.Addr, time.Duration) {
-	var addrs []netip.Addr
-	ttl := ttlMax
-	owner := name
-	for _, rr := range m.Answer {
-		h := rr.Header()
-		if dns.CanonicalName(h.Name) != owner {
-			continue
-		}
-		switch r := rr.(type) {
-		case *dns.CNAME:
-			owner = dns.CanonicalName(r.Target)
-		case *dns.AAAA:
-			if a, ok := netip.AddrFromSlice(r.AAAA.To16()); ok {
-				addrs = append(addrs, a)
-			}
-		default:
-			continue
-		}
-		ttl = min(ttl, time.Duration(h.Ttl)*time.Second)
-	}
-	return addrs, ttl
-}
-
-// negativeTTL is how long the name must not be asked for again (spec 7050-6): the
-// lesser of the SOA record's TTL and its minimum, RFC 2308 section 5.
+// negativeTTL is for how long the name must not be asked for again (RFC 7050
+// section 3, spec 7050-6): the lesser of the SOA record's TTL and its minimum, RFC
+// 2308 section 5.
 func negativeTTL(m *dns.Msg) time.Duration {
 	for _, rr := range m.Ns {
 		if soa, ok := rr.(*dns.SOA); ok {
-			return bound(time.Duration(min(soa.Hdr.Ttl, soa.Minttl)) * time.Second)
+			return min(time.Duration(min(soa.Hdr.Ttl, soa.Minttl))*time.Second, negativeMax)
 		}
 	}
-	return negativeMax
+	return negativeDef
 }
-
-func bound(ttl time.Duration) time.Duration { return min(max(ttl, negativeMin), negativeMax) }

@@ -23,7 +23,7 @@ func FromServer(name string, ipv6, ipv4 []netip.Addr) (out []Known) {
 		for _, four := range ipv4 {
 			p, ok := pref64.FromKnown(six, four)
 			if ok && !slices.ContainsFunc(out, func(k Known) bool { return k.Prefix == p }) && len(out) < pref64.MaxPrefixes {
-				out = append(out, Known{p, fmt.Sprintf("%s resolves to %s, which holds its IPv4 address %s", name, six, four)})
+				out = append(out, Known{Prefix: p, Reason: fmt.Sprintf("%s resolves to %s, which holds its IPv4 address %s", name, six, four)})
 			}
 		}
 	}
@@ -53,21 +53,13 @@ func sourceServer(l *linkState) []SourceReport {
 	return []SourceReport{{Source: pref64.Server, Link: l.Index, Verdict: Found, Reason: l.Seen[0].Reason}}
 }
 
-// LookUpServer asks resolvers for a server's addresses and returns the prefixes
-// in them. ipv4 are addresses known beforehand; without any, the A record is
-// asked for too. It waits for the goroutines it starts.
-func LookUpServer(ctx context.Context, client *dnsq.Client, resolvers []netip.AddrPort, name string, ipv4 []netip.Addr) ([]Known, SourceReport) {
-	start := time.Now()
+// LookUp asks resolvers for a name's addresses, all at once. The error is that of
+// one that gave no answer. It waits for the goroutines it starts.
+func LookUp(ctx context.Context, client *dnsq.Client, resolvers []netip.AddrPort, name string, qtypes ...uint16) (six, four []netip.Addr, err error) {
 	var mu sync.Mutex // over six, four, err
-	var six []netip.Addr
-	var err error
-	four := slices.Clone(ipv4)
 	var wg sync.WaitGroup
 	for _, r := range resolvers {
-		for _, qtype := range []uint16{dns.TypeAAAA, dns.TypeA} {
-			if qtype == dns.TypeA && len(ipv4) > 0 {
-				continue
-			}
+		for _, qtype := range qtypes {
 			wg.Go(func() {
 				m, e := client.Query(ctx, r, name, qtype)
 				var c dnsq.Chain
@@ -88,9 +80,25 @@ func LookUpServer(ctx context.Context, client *dnsq.Client, resolvers []netip.Ad
 		}
 	}
 	wg.Wait()
+	return six, four, err
+}
+
+// LookUpServer asks resolvers for a server's addresses and returns the prefixes
+// in them. ipv4 are addresses known beforehand; without any, the A record is
+// asked for too. It waits for the goroutines it starts.
+func LookUpServer(ctx context.Context, client *dnsq.Client, resolvers []netip.AddrPort, name string, ipv4 []netip.Addr) ([]Known, SourceReport) {
+	start := time.Now()
+	qtypes := []uint16{dns.TypeAAAA, dns.TypeA}
+	if len(ipv4) > 0 {
+		qtypes = qtypes[:1]
+	}
+	six, four, err := LookUp(ctx, client, resolvers, name, qtypes...)
+	four = append(slices.Clone(ipv4), four...)
 	known := FromServer(name, six, four)
 	r := SourceReport{Source: pref64.Server, Took: time.Since(start), At: time.Now(), Verdict: None}
 	switch {
+	case len(resolvers) == 0:
+		r.Verdict, r.Reason = Skipped, "no DNS server is known to ask for "+name
 	case len(known) > 0:
 		r.Verdict, r.Reason = Found, known[0].Reason
 	case err != nil && len(six) == 0:

@@ -52,7 +52,7 @@ func TestServerSourceIsACandidateAfterAProbe(t *testing.T) {
 	e := newEngine(d)
 	now := time.Unix(1000, 0)
 	p := nat64.MustParse("2001:db8:64::/96")
-	link := &linkState{Link: Link{Index: 3, Name: "eth0", Seen: []Known{{p, "seen"}}}}
+	link := &linkState{Link: Link{Index: 3, Name: "eth0", Seen: []Known{{Prefix: p, Reason: "seen"}}}}
 	e.links = []*linkState{link}
 	e.seen(now, link)
 	cs := e.set.List(now, 3)

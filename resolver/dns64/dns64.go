@@ -31,13 +31,19 @@ type Policy struct {
 	// serve, such as loopback, is never synthesized.
 	NonGlobal nat64.NonGlobal
 	// Exclude are IPv6 addresses that count as absent beside ::ffff:0:0/96, which
-	// always does (RFC 6147 section 5.1.4).
+	// always does (RFC 6147 section 5.1.4), and IPv4 addresses that are never
+	// synthesized under any prefix.
 	Exclude []netip.Prefix
 }
 
 func (p Policy) excluded(a netip.Addr) bool {
 	// netip takes IPv4-mapped addresses for IPv4, so Contains would not see them.
 	return a.Is4In6() || slices.ContainsFunc(p.Exclude, func(e netip.Prefix) bool { return e.Contains(a) })
+}
+
+// allows tells whether an IPv4 address may be synthesized.
+func (p Policy) allows(prefix nat64.Prefix, v4 netip.Addr) bool {
+	return p.NonGlobal.Allows(prefix, v4) && !p.excluded(v4)
 }
 
 // noSOA is the TTL of synthesized records, in seconds, when the answer without AAAA
@@ -107,7 +113,7 @@ func synthetic(query, aaaa, a *dns.Msg, prefixes []Prefix, policy Policy) (alias
 	for i := range prefixes {
 		for _, rr := range a.Answer {
 			v4, ok := address(rr)
-			if !ok || rr.Header().Rrtype != dns.TypeA || !at(rr, way.end) || !serves(prefixes, i, v4) || !policy.NonGlobal.Allows(prefixes[i].Prefix, v4) {
+			if !ok || rr.Header().Rrtype != dns.TypeA || !at(rr, way.end) || !serves(prefixes, i, v4) || !policy.allows(prefixes[i].Prefix, v4) {
 				continue
 			}
 			v6 := prefixes[i].Embed(v4)

@@ -124,16 +124,23 @@ func TestAnswers(t *testing.T) {
 			want: []string{"a.example. 9 IN CNAME b.example.", "b.example. 9 IN AAAA 2001:db8:5::1"}},
 		"6147-4 an alias to a name that is not there": {zone: zone{"AAAA a.example.": {"a.example. 9 IN CNAME b.example."}, "AAAA b.example.": {"! NXDOMAIN"}, "A a.example.": {v4}},
 			want: []string{"! NXDOMAIN", "a.example. 9 IN CNAME b.example."}},
-		"6147-10 HTTPS is not changed":                         {qtype: "HTTPS", zone: zone{"HTTPS a.example.": {`a.example. 60 IN HTTPS 1 . ipv4hint="198.51.100.10"`}}, want: []string{`a.example. 60 IN HTTPS 1 . ipv4hint="198.51.100.10"`}},
-		"6147-10 ANY is not synthesized":                       {qtype: "ANY", zone: zone{"ANY a.example.": {v4}}, want: []string{v4}},
-		"8880-3 its addresses":                                 {name: "ipv4only.arpa", qtype: "A", want: []string{"ipv4only.arpa. 600 IN A 192.0.0.170", "ipv4only.arpa. 600 IN A 192.0.0.171"}},
-		"8880-3 its DS goes upstream":                          {name: "ipv4only.arpa", qtype: "DS", zone: zone{"DS ipv4only.arpa.": {".. arpa. 60 IN NS a.example."}}, want: []string{".. arpa. 60 IN NS a.example."}},
-		"8880-3 in capitals":                                   {name: "IPv4Only.ARPA", qtype: "AAAA", want: []string{"IPv4Only.ARPA. 600 IN AAAA 2001:db8:64::c000:aa", "IPv4Only.ARPA. 600 IN AAAA 2001:db8:64::c000:ab"}},
-		"8880-4 without a prefix it is a name like others":     {name: "ipv4only.arpa", prefixes: []Prefix{}, zone: zone{"AAAA ipv4only.arpa.": {"ipv4only.arpa. 60 IN AAAA 2001:db8:7::c000:aa"}}, want: []string{"ipv4only.arpa. 60 IN AAAA 2001:db8:7::c000:aa"}},
-		"8880-5 the reverse of its address goes upstream":      {name: "170.0.0.192.in-addr.arpa", qtype: "PTR", zone: zone{"PTR 170.0.0.192.in-addr.arpa.": {"! NXDOMAIN"}}, want: []string{"! NXDOMAIN"}},
-		"6147-9 PTR with a suffix is no synthesized address":   {qtype: "PTR", name: reverse("2001:db8:64:1:c6:3364:a00:1"), prefixes: []Prefix{{Prefix: nat64.MustParse("2001:db8:64:1::/64")}}, zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN PTR a.example."}}},
-		"6147-9 PTR that is an alias is resolved as it is":     {qtype: "PTR", name: reverse("2001:db8:64::c633:640a"), zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN CNAME 10.0-24.100.51.198.in-addr.arpa.", "10.0-24.100.51.198.in-addr.arpa. 60 IN PTR a.example."}}},
-		"R7050-24 PTR of the NAT64's own name goes upstream":   {qtype: "PTR", name: reverse("2001:db8:64::c000:aa"), zone: zone{"PTR " + reverse("2001:db8:64::c000:aa"): {reverse("2001:db8:64::c000:aa") + " 60 IN PTR nat64.example."}}, want: []string{reverse("2001:db8:64::c000:aa") + " 60 IN PTR nat64.example."}},
+		"6147-10 HTTPS is not changed":                       {qtype: "HTTPS", zone: zone{"HTTPS a.example.": {`a.example. 60 IN HTTPS 1 . ipv4hint="198.51.100.10"`}}, want: []string{`a.example. 60 IN HTTPS 1 . ipv4hint="198.51.100.10"`}},
+		"6147-10 ANY is not synthesized":                     {qtype: "ANY", zone: zone{"ANY a.example.": {v4}}, want: []string{v4}},
+		"8880-3 its addresses":                               {name: "ipv4only.arpa", qtype: "A", want: []string{"ipv4only.arpa. 600 IN A 192.0.0.170", "ipv4only.arpa. 600 IN A 192.0.0.171"}},
+		"8880-3 its DS goes upstream":                        {name: "ipv4only.arpa", qtype: "DS", zone: zone{"DS ipv4only.arpa.": {".. arpa. 60 IN NS a.example."}}, want: []string{".. arpa. 60 IN NS a.example."}},
+		"8880-3 in capitals":                                 {name: "IPv4Only.ARPA", qtype: "AAAA", want: []string{"IPv4Only.ARPA. 600 IN AAAA 2001:db8:64::c000:aa", "IPv4Only.ARPA. 600 IN AAAA 2001:db8:64::c000:ab"}},
+		"8880-4 without a prefix it is a name like others":   {name: "ipv4only.arpa", prefixes: []Prefix{}, zone: zone{"AAAA ipv4only.arpa.": {"ipv4only.arpa. 60 IN AAAA 2001:db8:7::c000:aa"}}, want: []string{"ipv4only.arpa. 60 IN AAAA 2001:db8:7::c000:aa"}},
+		"8880-5 the reverse of its address goes upstream":    {name: "170.0.0.192.in-addr.arpa", qtype: "PTR", zone: zone{"PTR 170.0.0.192.in-addr.arpa.": {"! NXDOMAIN"}}, want: []string{"! NXDOMAIN"}},
+		"6147-9 PTR with a suffix is no synthesized address": {qtype: "PTR", name: reverse("2001:db8:64:1:c6:3364:a00:1"), prefixes: []Prefix{{Prefix: nat64.MustParse("2001:db8:64:1::/64")}}, zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN PTR a.example."}}},
+		"6147-9 PTR that is an alias is resolved as it is":   {qtype: "PTR", name: reverse("2001:db8:64::c633:640a"), zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN CNAME 10.0-24.100.51.198.in-addr.arpa.", "10.0-24.100.51.198.in-addr.arpa. 60 IN PTR a.example."}}},
+		"R7050-24 PTR of the NAT64's own name goes upstream": {qtype: "PTR", name: reverse("2001:db8:64::c000:aa"), zone: zone{"PTR " + reverse("2001:db8:64::c000:aa"): {reverse("2001:db8:64::c000:aa") + " 60 IN PTR nat64.example."}}, want: []string{reverse("2001:db8:64::c000:aa") + " 60 IN PTR nat64.example."}},
+		"an IPv4 range that is never synthesized": {zone: zone{"A a.example.": {v4, "a.example. 60 IN A 10.0.0.1"}},
+			policy: Policy{Exclude: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, want: []string{fmt.Sprintf(made, 600)}},
+		"the same, and nothing is left": {zone: zone{"A a.example.": {v4}, "AAAA a.example.": {".. " + soa}},
+			policy: Policy{Exclude: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, want: []string{".. " + soa}},
+		"its PTR is resolved as it is": {qtype: "PTR", name: reverse("2001:db8:64::c633:640a"), zone: zone{"PTR 10.100.51.198.in-addr.arpa.": {"10.100.51.198.in-addr.arpa. 60 IN PTR a.example."}},
+			policy: Policy{Exclude: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}},
+		"DNS64-12 a name behind another NAT64":                 {name: "host.corp.example", zone: zone{"A host.corp.example.": {"host.corp.example. 60 IN A 10.0.0.1"}, "AAAA host.corp.example.": {".. " + soa}}, want: []string{".. " + soa}},
 		"no prefix: nothing is made":                           {zone: zone{"A a.example.": {v4}, "AAAA a.example.": {".. " + soa}}, prefixes: []Prefix{}, want: []string{".. " + soa}},
 		"DNS64-6 loopback is never synthesized":                {zone: zone{"A a.example.": {"a.example. 60 IN A 127.0.0.1"}}},
 		"6052-6 a private address under the well-known prefix": {zone: zone{"A a.example.": {"a.example. 60 IN A 10.0.0.1"}}, prefixes: []Prefix{{Prefix: nat64.WellKnown()}}, policy: Policy{NonGlobal: nat64.NonGlobalNever}},
@@ -156,7 +163,7 @@ func TestAnswers(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			e := &Engine{Upstream: tt.zone, Policy: tt.policy}
+			e := &Engine{Upstream: tt.zone, Policy: tt.policy, Elsewhere: func(name string) bool { return dns.IsSubDomain("corp.example.", name) }}
 			prefixes := own
 			if tt.prefixes != nil {
 				prefixes = tt.prefixes

@@ -35,9 +35,12 @@ const (
 // Engine answers questions. Set the fields before the first call; then it is safe
 // for concurrent use.
 type Engine struct {
-	Upstream    Upstream
-	Policy      Policy
-	Checker     Checker       // nil: nothing is validated
+	Upstream Upstream
+	Policy   Policy
+	Checker  Checker // nil: nothing is validated
+	// Elsewhere tells which names lie behind another NAT64, such as an organization's:
+	// nothing is synthesized for them (spec DNS64-12, MSDA-13). nil: none do.
+	Elsewhere   func(name string) bool
 	Timeout     time.Duration // 0: DefaultTimeout
 	AAAATimeout time.Duration // 0: DefaultAAAATimeout
 
@@ -95,6 +98,9 @@ func (e *Engine) Answer(ctx context.Context, query *dns.Msg) *dns.Msg {
 		return m
 	}
 	prefixes := e.Prefixes() // one answer sees one set
+	if e.Elsewhere != nil && e.Elsewhere(query.Question[0].Name) {
+		prefixes = nil
+	}
 	if m := Special(query, prefixes); m != nil {
 		e.stats.special.Add(1)
 		return m

@@ -23,7 +23,7 @@ func Reverse(query *dns.Msg, prefixes []Prefix, policy Policy) (name string, ok 
 	}
 	for _, p := range prefixes {
 		v4, ok := p.Extract(v6)
-		if ok && p.Embed(v4) == v6 && policy.NonGlobal.Allows(p.Prefix, v4) && !slices.Contains(known, v4) {
+		if ok && p.Embed(v4) == v6 && policy.allows(p.Prefix, v4) && !slices.Contains(known, v4) {
 			name, err := dns.ReverseAddr(v4.String())
 			return name, err == nil
 		}

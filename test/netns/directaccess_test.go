@@ -23,6 +23,13 @@ const (
 //	da0  ---------------------------------------- tun   unbound, tayga
 func directAccess(t *testing.T) (l *lab, corp *space) {
 	t.Helper()
+	return directAccessWith(t, "", false)
+}
+
+// directAccessWith adds records to the organization's zone, and a NAT64 of the
+// provider's own, with DNS64, which does not lead to the organization.
+func directAccessWith(t *testing.T, records string, home bool) (l *lab, corp *space) {
+	t.Helper()
 	need(t, "tayga", "radvd", "unbound", "named", "restic", "rclone")
 	l = labOf(t, documentation)
 	isp := l.space("isp")
@@ -43,8 +50,14 @@ func directAccess(t *testing.T) (l *lab, corp *space) {
 	l.lan()
 	l.radvd()
 	_, ipv4only := l.zones()
+	dns64 := ""
+	if home {
+		dns64 = "dns64 " + ownPrefix + " { clients { any; }; }; recursion yes; dnssec-validation no;"
+	} else {
+		dns64 = "recursion no;"
+	}
 	conf := l.write("isp.conf", `options { directory "`+l.tmp+`"; pid-file "`+l.file("isp.pid")+`"; session-keyfile none; listen-on { none; };
-	listen-on-v6 { `+lanRouter+`; }; allow-query { any; }; recursion no; };
+	listen-on-v6 { `+lanRouter+`; }; allow-query { any; }; `+dns64+` };
 controls { };
 zone "ipv4only.arpa" { type primary; file "`+ipv4only+`"; };
 `)
@@ -53,7 +66,7 @@ zone "ipv4only.arpa" { type primary; file "`+ipv4only+`"; };
 	// The organization.
 	l.router = corp
 	l.tayga(daPrefix)
-	l.unboundAt(daDNS, daPrefix)
+	l.unboundServes(daDNS, daPrefix, records)
 	l.online()
 	return l, corp
 }
@@ -88,6 +101,25 @@ func TestDirectAccess(t *testing.T) {
 	}
 	if !strings.HasPrefix(st.CLAT.IPv6, "fd12:3456:789a:1000:") {
 		t.Errorf("the CLAT's address is %s, want one of the tunnel's", st.CLAT.IPv6)
+	}
+	// What the verbs say, without the service: the name goes to its own DNS server.
+	made := synthesized(daPrefix, l.server4)
+	for _, verb := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"discover"}, []string{daPrefix + "  server  eth0", "no DNS64 (no AAAA for ipv4only.arpa.)", serverName + " resolves to " + made}},
+		{[]string{"resolve", serverName}, []string{"By the configuration the name has DNS servers of its own", "[" + daDNS + "]:53 says for AAAA", made}},
+		{[]string{"dial", serverName + ":8443", "--explain", "--socket", l.file("none")}, []string{"dns64", "[" + made + "]:8443", "connected"}},
+		{[]string{"probe", "--socket", l.file("none")}, []string{serverName + ":8443: reached by dns64 at [" + made + "]:8443"}},
+	} {
+		out, _, err := runFor(20*time.Second, l.client.command(t.Context(), s.binary, append(verb.args, "--config", s.conf)...))
+		t.Logf("reach64 %s\n%s%s", strings.Join(verb.args, " "), out.stdout, out.stderr)
+		for _, want := range verb.want {
+			if err != nil || !strings.Contains(out.stdout, want) {
+				t.Errorf("reach64 %s: %v, want %q in it", verb.args[0], err, want)
+			}
+		}
 	}
 	l.backUp(50 << 20)
 	if _, err := l.ping(); err != nil {

@@ -19,7 +19,17 @@ import (
 const roleVariable = "REACH64_NETNS_ROLE"
 
 // roles are these programs.
-var roles = map[string]func(args []string) error{"web": playWeb, "replay": playReplay, "inject": playInject, "echo": playEcho, "ask": playAsk, "dnssec": playDNSSEC, "portal": playPortal, "vpn": playVPN}
+var roles = map[string]func(args []string) error{
+	"ask":    playAsk,
+	"dnssec": playDNSSEC,
+	"echo":   playEcho,
+	"inject": playInject,
+	"policy": playPolicyAgent,
+	"portal": playPortal,
+	"replay": playReplay,
+	"vpn":    playVPN,
+	"web":    playWeb,
+}
 
 func TestMain(m *testing.M) {
 	if play := roles[os.Getenv(roleVariable)]; play != nil {

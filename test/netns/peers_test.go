@@ -3,6 +3,7 @@ package netns
 import (
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 )
@@ -59,13 +60,19 @@ func (l *lab) zones() (example, ipv4only string) {
 // `for-upstream` makes of a local zone.
 func (l *lab) unbound(prefix string) {
 	l.t.Helper()
-	l.unboundAt(lanRouter, prefix)
+	l.unboundServes(lanRouter, prefix, "")
 }
 
-// unboundAt is unbound on an address of the router's.
-func (l *lab) unboundAt(addr, prefix string) {
+// unboundServes is unbound on an address of the router's, with more records in the
+// lab's zone.
+func (l *lab) unboundServes(addr, prefix, records string) {
 	l.t.Helper()
 	example, ipv4only := l.zones()
+	zone, err := os.ReadFile(example)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	example = l.write("example.test.zone", string(zone)+records)
 	conf := l.write("unbound.conf", `server:
 	interface: `+addr+`
 	access-control: ::/0 allow

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/resolver/pref64"
 )
 
 // Kind is by which path an attempt goes.
@@ -49,10 +50,10 @@ func candidates(n Network, six, four []netip.Addr) []candidate {
 		}
 	}
 	for _, a := range six {
-		add(ofIPv6(n, a))
+		add(ofIPv6(n, a, four))
 	}
 	for _, a := range four {
-		for _, c := range ofIPv4(n, a) {
+		for _, c := range ofIPv4(n, a, six) {
 			add(c)
 		}
 	}
@@ -70,26 +71,49 @@ func candidates(n Network, six, four []netip.Addr) []candidate {
 	}
 }
 
-// ofIPv6 knows an address that DNS64 made by its prefix (R8305-9, HE3-3).
-func ofIPv6(n Network, a netip.Addr) candidate {
-	for _, p := range n.Prefixes {
+// ofIPv6 knows an address that DNS64 made by its prefix, or by one of the name's
+// IPv4 addresses in it: that of another NAT64, such as an organization's (R8305-9,
+// HE3-3).
+func ofIPv6(n Network, a netip.Addr, four []netip.Addr) candidate {
+	for _, p := range append(slices.Clone(n.Prefixes), nat64.WellKnown()) {
 		if p.Contains(a) {
+			return candidate{DNS64, a, p}
+		}
+	}
+	for _, v4 := range four {
+		if p, ok := pref64.FromKnown(a, v4); ok {
 			return candidate{DNS64, a, p}
 		}
 	}
 	return candidate{kind: NativeIPv6, addr: a}
 }
 
+// elsewhere tells whether an IPv4 address lies behind another NAT64 than the
+// network's: one of the name's IPv6 addresses holds it in a prefix of its own.
+func elsewhere(n Network, a netip.Addr, six []netip.Addr) bool {
+	return slices.ContainsFunc(six, func(v6 netip.Addr) bool {
+		p, ok := pref64.FromKnown(v6, a)
+		return ok && !slices.Contains(n.Prefixes, p)
+	})
+}
+
 // ofIPv4 is how an IPv4 address can be reached. Where the host has a route of its
-// own, native or a VPN's, nothing is synthesized (8305-6); elsewhere through each
-// prefix that may carry it, and through the CLAT (R8305-5).
-func ofIPv4(n Network, a netip.Addr) (out []candidate) {
+// own, native or a VPN's, nothing is synthesized (8305-6); else through each prefix
+// that may carry it, and through the CLAT (R8305-5). The network's NAT64 would lead
+// from an organization's private address to a stranger (MSDA-13).
+func ofIPv4(n Network, a netip.Addr, six []netip.Addr) (out []candidate) {
 	route := NoRoute4
 	if n.Route4 != nil {
 		route = n.Route4(a)
 	}
 	if route == Native4 {
 		return []candidate{{kind: NativeIPv4, addr: a}}
+	}
+	if elsewhere(n, a, six) {
+		if route == ThroughCLAT {
+			return []candidate{{kind: CLAT, addr: a}}
+		}
+		return nil
 	}
 	for _, p := range n.Prefixes {
 		if n.NonGlobal.Allows(p, a) {

@@ -61,7 +61,9 @@ type Network struct {
 type Dialer struct {
 	Conn    Conner
 	Resolve Resolver
-	Network func() Network
+	// Network looks at the network, which may take time; nil: nothing is known of it. What
+	// IPv4 addresses need of it is waited for, IPv6 addresses are tried meanwhile.
+	Network func(ctx context.Context) Network
 	Delay   time.Duration // between attempts; 0: AttemptDelay
 	// Check, if set, decides whether a connection that stands is the server: a
 	// captive portal accepts TCP too (spec R8305-4). It must leave conn usable.

@@ -38,6 +38,7 @@ type world struct {
 	prefixes        []string
 	route4          Route4
 	nonGlobal       nat64.NonGlobal
+	looks           time.Duration // until the network is known
 	check           func(addr string) error
 	began           time.Time
 
@@ -104,7 +105,11 @@ func (w *world) LookupNetIP(ctx context.Context, network, _ string) ([]netip.Add
 }
 
 func (w *world) dialer() *Dialer {
-	d := &Dialer{Conn: w, Resolve: w, Network: func() Network {
+	d := &Dialer{Conn: w, Resolve: w, Network: func(ctx context.Context) Network {
+		select {
+		case <-time.After(w.looks):
+		case <-ctx.Done():
+		}
 		n := Network{NonGlobal: w.nonGlobal, Route4: func(netip.Addr) Route4 { return w.route4 }}
 		for _, p := range w.prefixes {
 			n.Prefixes = append(n.Prefixes, nat64.MustParse(p))
@@ -158,6 +163,20 @@ func TestRace(t *testing.T) { // R8305-1 to R8305-9, 8305-1 to 8305-6, HE3-2
 			kind: NativeIPv4, addr: v4, after: 10 * ms, dials: []string{"0s " + v4}},
 		"DNS64's address is ours too": {w: &world{aaaa: []string{through}, a: []string{v4}, prefixes: []string{prefix}, hosts: map[string]host{"[" + through + "]": up}},
 			kind: DNS64, addr: through, after: 10 * ms, dials: []string{"0s " + through}},
+		"behind another NAT64: not through the network's": {w: &world{aaaa: []string{"fd12:3456:789a:7777::c633:640a"}, a: []string{v4}, prefixes: []string{prefix},
+			hosts: map[string]host{"[fd12:3456:789a:7777::c633:640a]": {after: 400 * ms}, "[" + through + "]": up}},
+			kind: DNS64, addr: "fd12:3456:789a:7777::c633:640a", after: 400 * ms, dials: []string{"0s fd12:3456:789a:7777::c633:640a"}},
+		"behind another NAT64, and a CLAT leads there": {w: &world{aaaa: []string{"fd12:3456:789a:7777::c633:640a"}, a: []string{v4}, prefixes: []string{prefix}, route4: ThroughCLAT,
+			hosts: map[string]host{"[fd12:3456:789a:7777::c633:640a]": {after: never}, v4: up}},
+			kind: CLAT, addr: v4, after: 260 * ms, dials: []string{"0s fd12:3456:789a:7777::c633:640a", "250ms " + v4}},
+		"the network is not known yet: IPv6 does not wait": {w: &world{looks: time.Second, aaaa: []string{native}, a: []string{v4}, prefixes: []string{prefix}, hosts: map[string]host{"[" + native + "]": up}},
+			kind: NativeIPv6, addr: native, after: 60 * ms, dials: []string{"50ms " + native}},
+		"the network is not known yet: IPv4 waits": {w: &world{looks: time.Second, aaaa: []string{native}, a: []string{v4}, prefixes: []string{prefix}, hosts: map[string]host{"[" + native + "]": {after: never}, "[" + through + "]": up}},
+			kind: Synthesized, addr: through, after: 1010 * ms, dials: []string{"50ms " + native, "1s " + through}},
+		"the network is known late: what was tried gets its kind": {w: &world{looks: 100 * ms, aaaa: []string{through}, a: []string{v4}, prefixes: []string{prefix}, hosts: map[string]host{"[" + through + "]": {after: 200 * ms}}},
+			kind: DNS64, addr: through, after: 250 * ms, dials: []string{"50ms " + through}},
+		"a literal, and the network is known late": {host: v4, w: &world{looks: 100 * ms, prefixes: []string{prefix}, hosts: map[string]host{"[" + through + "]": up}},
+			kind: Synthesized, addr: through, after: 110 * ms, dials: []string{"100ms " + through}},
 		"AAAA fails, A leads on": {w: &world{aaaaErr: errors.New("SERVFAIL"), a: []string{v4}, aTook: 70 * ms, prefixes: []string{prefix}, hosts: map[string]host{"[" + through + "]": up}},
 			kind: Synthesized, addr: through, after: 80 * ms, dials: []string{"70ms " + through}},
 		"AAAA comes while A is tried": {w: &world{aaaa: []string{native}, aaaaTook: 200 * ms, a: []string{v4}, route4: ThroughCLAT, hosts: map[string]host{v4: {after: never}, "[" + native + "]": up}},
@@ -302,7 +321,7 @@ func TestKindsTakeTurns(t *testing.T) { // R8305-3
 func TestForbiddenAddressesAreNotSynthesized(t *testing.T) { // R6052-9, HE3-4
 	n := Network{Prefixes: []nat64.Prefix{nat64.WellKnown()}}
 	for _, a := range []string{v4, "127.0.0.1", "169.254.1.1"} {
-		got := ofIPv4(n, netip.MustParseAddr(a))
+		got := ofIPv4(n, netip.MustParseAddr(a), nil)
 		if len(got) != 1 || got[0].kind != NoPath {
 			t.Errorf("%s: %+v", a, got)
 		}

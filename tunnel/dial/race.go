@@ -46,6 +46,7 @@ type Attempt struct {
 type race struct {
 	d        *Dialer
 	net      Network
+	known    bool // net is
 	host     string
 	port     uint16
 	began    time.Time
@@ -77,10 +78,7 @@ type ended struct {
 
 func newRace(d *Dialer, host string, port uint16) *race {
 	r := &race{d: d, host: host, port: port, began: time.Now(), tried: map[netip.Addr]bool{}, winner: -1,
-		lookups: []Lookup{}, attempts: []Attempt{}}
-	if d.Network != nil {
-		r.net = d.Network()
-	}
+		lookups: []Lookup{}, attempts: []Attempt{}, known: d.Network == nil}
 	return r
 }
 
@@ -89,11 +87,21 @@ func (r *race) run(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	answers := make(chan answer, 2) // never blocks: two lookups
 	results := make(chan ended)     // read until every attempt has ended
-	defer func() {                  // nobody is left behind
+	networks := make(chan Network, 1)
+	defer func() { // nobody is left behind
 		cancel()
 		r.drain(answers, results)
+		if !r.known {
+			<-networks
+		}
 	}()
+	if !r.known {
+		go func() { networks <- r.d.Network(ctx) }()
+	}
 	r.ask(ctx, answers)
+	grace := time.NewTimer(ResolutionDelay) // for what is known of the network
+	defer grace.Stop()
+	late := false
 	next := time.NewTimer(0) // when the next attempt may start
 	defer next.Stop()
 	open := r.asking == 0 // whether attempts may start
@@ -102,13 +110,17 @@ func (r *race) run(ctx context.Context) (net.Conn, error) {
 		wait = next.C
 	}
 	for {
-		if wait == nil && open && r.next() != nil {
+		if wait == nil && open && (r.known || late) && r.next() != nil {
 			wait = next.C
 		}
-		if r.asking == 0 && r.running == 0 && r.next() == nil {
+		if r.known && r.asking == 0 && r.running == 0 && r.next() == nil {
 			return nil, r.fail(nil)
 		}
 		select {
+		case r.net = <-networks:
+			r.learn()
+		case <-grace.C:
+			late = true
 		case a := <-answers:
 			first := !open
 			open = r.take(a) || open
@@ -118,7 +130,7 @@ func (r *race) run(ctx context.Context) (net.Conn, error) {
 			}
 		case <-wait:
 			open, wait = true, nil
-			if c := r.next(); c != nil {
+			if c := r.next(); c != nil && (r.known || late) {
 				r.start(ctx, *c, results)
 				next.Reset(r.delay())
 			} else {
@@ -179,9 +191,9 @@ func (r *race) take(a answer) (open bool) {
 	l := Lookup{Type: a.kind, Took: a.took, Seconds: a.took.Seconds(), Addresses: []netip.Addr{}}
 	for _, addr := range a.addrs {
 		addr = addr.Unmap()
-		if a.kind == "A" && addr.Is4() && !slices.Contains(r.four, addr) {
+		if a.kind == "A" && addr.Is4() && len(r.four) < maxAddresses && !slices.Contains(r.four, addr) {
 			r.four = append(r.four, addr)
-		} else if a.kind == "AAAA" && addr.Is6() && !slices.Contains(r.six, addr) {
+		} else if a.kind == "AAAA" && addr.Is6() && len(r.six) < maxAddresses && !slices.Contains(r.six, addr) {
 			r.six = append(r.six, addr)
 		} else {
 			continue
@@ -198,12 +210,26 @@ func (r *race) take(a answer) (open bool) {
 // next is the best candidate that was not tried yet. Answers that come late join
 // where they belong (RFC 8305 section 5).
 func (r *race) next() *candidate {
-	for _, c := range candidates(r.net, r.six, r.four) {
+	four := r.four
+	if !r.known { // by which way they are reached is not known yet
+		four = nil
+	}
+	for _, c := range candidates(r.net, r.six, four) {
 		if !r.tried[c.addr] {
 			return &c
 		}
 	}
 	return nil
+}
+
+// learn gives the attempts that began without knowledge of the network their kind.
+func (r *race) learn() {
+	r.known = true
+	for i, a := range r.attempts {
+		if c := ofIPv6(r.net, a.Addr.Addr(), r.four); a.Kind == NativeIPv6 && c.kind == DNS64 {
+			r.attempts[i].Kind, r.attempts[i].Prefix = DNS64, c.prefix.String()
+		}
+	}
 }
 
 func (r *race) start(ctx context.Context, c candidate, results chan<- ended) {

@@ -155,6 +155,33 @@ func TestMuchDataBothWays(t *testing.T) {
 	}
 }
 
+// A server that does not read holds its client up, not our memory: what was taken
+// from the client is in the kernel's buffers and one of ours.
+func TestSlowServerHoldsClientUp(t *testing.T) {
+	hold := make(chan struct{})
+	d := &to{addr: server(t, func(c net.Conn) { <-hold; _, _ = io.Copy(io.Discard, c) })}
+	s := &Server{Dialer: d}
+	addr := start(t, s, func(ctx context.Context, l net.Listener) error { return s.To(ctx, l, "backup.example", 443) })
+	c := dial(t, addr)
+	defer c.Close()
+	const chunk, limit = 64 << 10, 64 << 20
+	sent := 0
+	for ; sent < limit; sent += chunk {
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+		n, err := c.Write(make([]byte, chunk))
+		if err != nil {
+			sent += n
+			break
+		}
+	}
+	if sent >= limit {
+		t.Fatalf("%d bytes were taken for a server that reads none", sent)
+	}
+	close(hold)
+	_ = c.(*net.TCPConn).CloseWrite()
+	counted(t, s, func(st Stats) bool { return st.Up == uint64(sent) && st.Open == 0 })
+}
+
 func TestServerThatCannotBeDialled(t *testing.T) {
 	s := &Server{Dialer: &to{err: errors.New("connection refused")}}
 	addr := start(t, s, func(ctx context.Context, l net.Listener) error { return s.To(ctx, l, "backup.example", 443) })
