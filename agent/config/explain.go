@@ -93,3 +93,13 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+var errNoServer = errors.New("no backup server is configured")
+
+// LacksServer tells whether all that is wrong is that no backup server is
+// configured, as in the file of a fresh installation. The Config that came with the
+// error can be used where none is needed.
+func LacksServer(err error) bool {
+	all, ok := err.(interface{ Unwrap() []error })
+	return ok && len(all.Unwrap()) == 1 && errors.Is(err, errNoServer)
+}

@@ -3,7 +3,6 @@ package config
 import (
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -94,16 +93,6 @@ type ReadFile func(name string) ([]byte, error)
 func Parse(name string, text []byte, read ReadFile) (Config, error) {
 	c, _, err := Merge([]Layer{{name, text}}, read)
 	return c, err
-}
-
-var errNoServer = errors.New("no backup server is configured")
-
-// LacksServer tells whether all that is wrong is that no backup server is
-// configured, as in the file of a fresh installation. The Config that came with the
-// error can be used where none is needed.
-func LacksServer(err error) bool {
-	all, ok := err.(interface{ Unwrap() []error })
-	return ok && len(all.Unwrap()) == 1 && errors.Is(err, errNoServer)
 }
 
 // validator turns raw values into typed ones and collects what is wrong.

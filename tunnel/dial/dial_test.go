@@ -175,6 +175,8 @@ func TestRace(t *testing.T) { // R8305-1 to R8305-9, 8305-1 to 8305-6, HE3-2
 			kind: Synthesized, addr: through, after: 1010 * ms, dials: []string{"50ms " + native, "1s " + through}},
 		"the network is known late: what was tried gets its kind": {w: &world{looks: 100 * ms, aaaa: []string{through}, a: []string{v4}, prefixes: []string{prefix}, hosts: map[string]host{"[" + through + "]": {after: 200 * ms}}},
 			kind: DNS64, addr: through, after: 250 * ms, dials: []string{"50ms " + through}},
+		"the network is not known yet: behind another NAT64": {w: &world{looks: time.Second, aaaa: []string{"fd12:3456:789a:7777::c633:640a"}, a: []string{v4}, hosts: map[string]host{"[fd12:3456:789a:7777::c633:640a]": up}},
+			kind: DNS64, addr: "fd12:3456:789a:7777::c633:640a", after: 60 * ms, dials: []string{"50ms fd12:3456:789a:7777::c633:640a"}},
 		"a literal, and the network is known late": {host: v4, w: &world{looks: 100 * ms, prefixes: []string{prefix}, hosts: map[string]host{"[" + through + "]": up}},
 			kind: Synthesized, addr: through, after: 110 * ms, dials: []string{"100ms " + through}},
 		"AAAA fails, A leads on": {w: &world{aaaaErr: errors.New("SERVFAIL"), a: []string{v4}, aTook: 70 * ms, prefixes: []string{prefix}, hosts: map[string]host{"[" + through + "]": up}},

@@ -210,12 +210,9 @@ func (r *race) take(a answer) (open bool) {
 // next is the best candidate that was not tried yet. Answers that come late join
 // where they belong (RFC 8305 section 5).
 func (r *race) next() *candidate {
-	four := r.four
-	if !r.known { // by which way they are reached is not known yet
-		four = nil
-	}
-	for _, c := range candidates(r.net, r.six, four) {
-		if !r.tried[c.addr] {
+	for _, c := range candidates(r.net, r.six, r.four) {
+		// By which way IPv4 addresses are reached may not be known yet.
+		if !r.tried[c.addr] && (r.known || c.kind == NativeIPv6 || c.kind == DNS64) {
 			return &c
 		}
 	}
