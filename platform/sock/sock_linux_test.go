@@ -93,7 +93,12 @@ func TestBoundSocketUsesNoOtherLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
+		// The kernel makes the address's route a moment after the address.
 		c, err := Dialer("lo").DialContext(t.Context(), "tcp", l.Addr().String())
+		for try := 0; err != nil && try < 100; try++ {
+			<-time.After(20 * time.Millisecond)
+			c, err = Dialer("lo").DialContext(t.Context(), "tcp", l.Addr().String())
+		}
 		if err != nil {
 			t.Errorf("%s over lo: %v", network, err)
 		} else {
