@@ -73,6 +73,7 @@ type Agent struct {
 	gone        reach.Own // of the last instance: a snapshot may still show what was its
 	failed      reach.Failure
 	retryAt     time.Time
+	decidedAt   time.Time // when decide last looked, to notice sleep
 	paused      bool
 	pausedUntil time.Time // zero: until somebody ends it
 	timing      timing
@@ -188,7 +189,7 @@ func (a *Agent) Status() status.Status {
 		return doc
 	}
 	first := status.Status{Class: reach.ClassUnknown.String(), Path: reach.PathNone.String(), Reason: string(reach.ReasonSearching),
-		Sentence: reach.ReasonSearching.Sentence(), Sources: []status.Source{}, Counters: map[string]uint64{},
+		Sentence: reach.ReasonSearching.Sentence(), Uplinks: []status.Uplink{}, Sources: []status.Source{}, Counters: map[string]uint64{},
 		Started: a.started, Since: a.started, PID: a.pid}
 	for _, s := range *a.servers.Load() {
 		first.Servers = append(first.Servers, status.Server{Name: s.Name, Port: s.Port, Path: reach.PathNone.String(),
@@ -248,6 +249,7 @@ func (a *Agent) loop(ctx context.Context) error {
 func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duration {
 	now := a.now()
 	a.unpause(now)
+	a.wakeUp(now)
 	report := a.find.Report()
 	w := a.world(now, snap, report)
 	out := a.machine.Step(now, w)
@@ -278,9 +280,10 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	a.probes.set(a.targets(out, snap))
 	// What was just set up or failed is part of what is shown, and may change
 	// the decision: look once more, without acting on it.
-	out = a.machine.Step(now, a.world(now, snap, report))
+	w = a.world(now, snap, report)
+	out = a.machine.Step(now, w)
 	a.timing.follow(now, out, report, a.probes.results())
-	a.publish(now, snap, report, out)
+	a.publish(now, snap, report, w, out)
 	next := statusEvery
 	for _, t := range []time.Time{out.Wake, a.retryAt, a.pausedUntil} {
 		if t.After(now) {
@@ -288,6 +291,24 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 		}
 	}
 	return next
+}
+
+// asleepFor is the least difference between the wall clock and Go's monotonic clock,
+// which stands still while the machine sleeps, that counts as sleep.
+const asleepFor = 5 * time.Second
+
+// wakeUp has everything looked at anew when the machine has slept since the last
+// decision: another network may be there, and nobody has heard of the CLAT's address
+// for as long. A wall clock that was set ahead does the same.
+func (a *Agent) wakeUp(now time.Time) {
+	last := a.decidedAt
+	a.decidedAt = now
+	// Round strips the monotonic reading, so that Sub takes the wall clock's.
+	if gap := now.Round(0).Sub(last.Round(0)) - now.Sub(last); !last.IsZero() && gap >= asleepFor {
+		a.log.WithField("asleep", gap.Round(time.Second)).Info("the machine has slept, or its clock was set: everything is looked at anew")
+		a.find.Refresh()
+		a.probes.refresh()
+	}
 }
 
 // routes are the IPv4 destinations that go through the CLAT.
