@@ -2,9 +2,11 @@ package reach
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/resolver/pref64"
 )
 
 const (
@@ -74,10 +76,11 @@ func (d *deaths) next(now time.Time) (at time.Time) {
 	return at
 }
 
-// text says which NAT64 was given up, "" for none.
-func (d *deaths) text(now time.Time, used way) string {
+// text says which NAT64 of these was given up, "" for none.
+func (d *deaths) text(now time.Time, used way, there []pref64.Candidate) string {
 	for p := range d.list {
-		if p != used && d.dead(now, p) {
+		here := slices.ContainsFunc(there, func(c pref64.Candidate) bool { return c.Prefix == p.prefix })
+		if here && p != used && d.dead(now, p) {
 			return fmt.Sprintf("through %s no server answered; it is tried again later", p.prefix)
 		}
 	}

@@ -73,7 +73,7 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	out.Wake = earliest(wake, soon, silent, m.dead.next(now))
 	out.Path, out.Reason, out.Detail = route(out.Class, clat, reason, detail, w)
 	if out.Path == PathCLAT && out.Detail == "" {
-		out.Detail = m.dead.text(now, clat.way())
+		out.Detail = m.dead.text(now, clat.way(), w.Prefixes)
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -46,4 +47,30 @@ func ruled(family int) ([]netstate.Route, error) {
 		out = append(out, netstate.Route{Dst: netip.MustParsePrefix(half), Gateway: gateway(r.Gw, r.Via), Link: r.LinkIndex, Metric: -1})
 	}
 	return out, nil
+}
+
+// prefer brings that of several IPv6 default routes to the front which the kernel uses:
+// those of router advertisements all have one metric, and their preference (RFC 4191)
+// is not shown by the library.
+func prefer(s *netstate.Snapshot) {
+	best, ok := s.Default(true)
+	if !ok || best.Dst.Bits() != 0 || !slices.ContainsFunc(s.Routes, func(r netstate.Route) bool {
+		return r.Dst == best.Dst && r.Metric == best.Metric && r.Link != best.Link && !r.Reject
+	}) {
+		return
+	}
+	found, err := netlink.RouteGet(net.ParseIP(halves[netlink.FAMILY_V6]["::/1"]))
+	if err != nil || len(found) == 0 {
+		return
+	}
+	slices.SortStableFunc(s.Routes, func(a, b netstate.Route) int {
+		first := func(r netstate.Route) bool { return r.Dst == best.Dst && r.Link == found[0].LinkIndex }
+		switch x, y := first(a), first(b); {
+		case x && !y:
+			return -1
+		case y && !x:
+			return 1
+		}
+		return 0
+	})
 }

@@ -66,6 +66,7 @@ func (m *Monitor) snapshot() (s netstate.Snapshot, err error) {
 		}
 		s.Routes = append(s.Routes, more...)
 	}
+	prefer(&s)
 	m.names(&s)
 	return s, nil
 }
