@@ -54,6 +54,7 @@ type Agent struct {
 	dns64  *forwarder
 	probes *prober
 	gate   *gate
+	router *neighbour
 
 	broken  chan struct{} // capacity 1: the engine of the running CLAT ended
 	refresh chan struct{} // capacity 1: a user asks to look again
@@ -107,6 +108,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
 	a.dns64 = newForwarder(log, conf, edges.DialLink, a.nameServers, a.corporate)
 	a.gate = newGate(log, edges.DialLink)
+	a.router = newNeighbour(log, edges.Echo)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, over string, t probe.Target) probe.Result {
 		if over != "" {
@@ -152,7 +154,7 @@ func (a *Agent) now() time.Time { return time.Now() }
 
 // Run serves until ctx ends, then undoes every change and returns nil. It owns
 // the goroutines of the monitor, the discoverer, the lookups, the proofs,
-// the local DNS64, the prober, the gate and the loop, and waits for all.
+// the local DNS64, the prober, the gate, the questions to the router and the loop, and waits for all.
 func (a *Agent) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
@@ -163,6 +165,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"serve DNS64":       a.dns64.run,
 		"probe servers":     a.probes.run,
 		"look for a portal": a.gate.run,
+		"ask the router":    a.router.run,
 		"decide":            a.loop,
 	} {
 		g.Go(func() error {
@@ -238,6 +241,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-a.probes.changed:
 		case <-a.gate.changed:
 			a.probes.refresh() // somebody may have signed in
+		case <-a.router.changed:
 		case <-a.broken:
 		case <-wake.C:
 		}
@@ -276,6 +280,7 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	a.proofs.want(q, provable(report))
 	a.dns64.follow(q, w, out)
 	a.gate.find(a.doubts(q, report, snap, out, w))
+	a.router.find(a.acquaintance(snap, out))
 	a.ensure(ctx, snap, out.Intent.CLAT, a.routes(out.Intent.CLAT))
 	a.probes.set(a.targets(out, snap))
 	// What was just set up or failed is part of what is shown, and may change

@@ -41,6 +41,9 @@ type Edges struct {
 	// Known returns the prefixes that the operating system knows, by link index; nil
 	// where it knows none. The loop alone calls it.
 	Known func() map[int][]discover.Known
+	// Echo asks a neighbour on a link from one of this host's addresses, and returns nil
+	// when it has answered; nil: that cannot be done.
+	Echo func(ctx context.Context, link int, from, to netip.Addr) error
 	// Observer is told of transitions and probes; nil: nobody.
 	Observer Observer
 	// Secret are the bytes from which CLAT addresses are derived, stable on one

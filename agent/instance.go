@@ -168,7 +168,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 	addr, found := addressOn(have, in.want.Uplink, in.addr6)
 	lost := a.lost(have, in)
 	switch {
-	case found && addr.DADFailed:
+	case found && addr.DADFailed, in.ready && in.try+1 < maxTries && a.router.dropped(in.addr6):
 		return true, nil
 	case !found && !in.ready && lost == "", found && addr.Tentative:
 		return false, nil // not visible yet, or its check for duplicates goes on
@@ -248,7 +248,7 @@ func (a *Agent) ensure(ctx context.Context, have netstate.Snapshot, want reach.C
 	again, err := a.advance(ctx, have, a.running, routes)
 	if again {
 		try := a.running.try + 1
-		a.log.WithField("address", a.running.addr6).Warn("CLAT address is in use by another machine")
+		a.log.WithField("address", a.running.addr6).Warn("CLAT address is in use by another machine, or not taken by the network")
 		a.shut(ctx, have)
 		if try >= maxTries {
 			err = errDuplicate

@@ -63,6 +63,7 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 			}
 			return ""
 		},
+		Echo: icmp6.Echo,
 	}
 	UseDirectAccess(&e, log, directaccess.System)
 	return e, func() { _ = conn.Close() }, nil
