@@ -66,6 +66,7 @@ type Agent struct {
 	epoch       uint64
 	readAt      time.Time  // when reading the current snapshot began
 	foreign     string     // link of another CLAT, "" none
+	mostly      string     // what Edges.Mostly said last
 	probedAt    time.Time  // when unreach last made the servers be probed
 	silent      bool       // no server answered through the CLAT at the last decision
 	usable      bool       // the uplink had a usable IPv6 address at the last decision
@@ -255,6 +256,9 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	a.unpause(now)
 	a.wakeUp(now)
 	report := a.find.Report()
+	if a.edges.Mostly != nil {
+		a.mostly = a.edges.Mostly(snap)
+	}
 	w := a.world(now, snap, report)
 	out := a.machine.Step(now, w)
 	if out.Intent.Epoch != a.epoch {

@@ -47,9 +47,7 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 	if a.edges.Foreign != nil {
 		w.Foreign, a.foreign = a.edges.Foreign(snap, w.Own.Device)
 	}
-	if a.edges.Mostly != nil {
-		w.Mostly = a.edges.Mostly(snap)
-	}
+	w.Mostly = a.mostly
 	results := a.probes.results()
 	for i, s := range a.conf.Servers {
 		name := a.names.answer(s.Name)

@@ -150,7 +150,7 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if all && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
 		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
 	}
-	if m.intent == c && m.yielded && m.credit <= 0 {
+	if m.intent == c && m.yielded && m.credit <= 0 && class != ClassBrokenIPv4 { // IPv4 that leads nowhere is nothing to wait for
 		return c, ReasonHoldDown, "", m.creditAt.Add(holdDown)
 	}
 	c = CLAT{

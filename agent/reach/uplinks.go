@@ -5,6 +5,7 @@ import (
 
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/resolver/pref64"
 )
 
 // Uplink is a link with a default route, looked at as if it were the only one.
@@ -32,7 +33,7 @@ func Uplinks(w World, c CLAT) (out []Uplink) {
 		u := Uplink{Link: l.Index, Name: l.Name, IPv6: f.has6(), IPv4: f.has4(),
 			First6: l.Index == first.link6.Index, Used: c != (CLAT{}) && c.Uplink == l.Index}
 		one.Captive, one.Foreign = "", ""
-		one.DNS64 = w.DNS64 && u.First6
+		one.DNS64 = w.DNS64 && u.First6 || slices.ContainsFunc(w.Prefixes, func(c pref64.Candidate) bool { return c.Source == pref64.DNS && c.Link == l.Index })
 		u.Class = classify(f, one, lost{})
 		for _, p := range w.Prefixes {
 			if via, ok := f.through(one, p); ok && via.Index == l.Index {

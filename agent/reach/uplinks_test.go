@@ -14,7 +14,7 @@ func TestUplinks(t *testing.T) {
 		"ra:A wlan":                     "eth0 v6-only-nat64 A first used, wlan0 v6-only-no-nat64 none",
 		"wlan ra:B@wlan0 up:wlan":       "eth0 v6-only-no-nat64 none first, wlan0 v6-only-nat64 B used",
 		"wlan ra:B@wlan0 searching":     "eth0 unknown none first, wlan0 v6-only-nat64 B",
-		"dns:A dns64 wlan dns:B@wlan0":  "eth0 v6-only-nat64-dns64 A first used, wlan0 v6-only-nat64 B",
+		"dns:A dns64 wlan dns:B@wlan0":  "eth0 v6-only-nat64-dns64 A first used, wlan0 v6-only-nat64-dns64 B",
 		"ra:A wlan4":                    "eth0 v6-only-nat64 A first, wlan0 v4-only none",
 		"native4 ra:A wlan captive":     "eth0 dual-stack A first, wlan0 v6-only-no-nat64 none",
 		"down wlan ra:B@wlan0":          "wlan0 v6-only-nat64 B first used",
