@@ -41,7 +41,7 @@ type gate struct {
 // doubt is what is to be found out, and where. The zero value is nothing.
 type doubt struct {
 	question
-	api   string // of the router (RFC 8910), "" none
+	api   string // of the router or of DHCP (RFC 8910), "" none
 	probe string // of the configuration, "" none
 }
 
@@ -64,6 +64,9 @@ func (a *Agent) doubts(q question, r discover.Report, snap netstate.Snapshot, ou
 		if router.Link == up.Index && router.Portal != "" {
 			d.api = router.Portal
 		}
+	}
+	if d.api == "" && a.edges.Portal != nil {
+		d.api = a.edges.Portal(up)
 	}
 	if d.api == "" && d.probe == "" {
 		return doubt{}

@@ -30,6 +30,9 @@ type Edges struct {
 	// Mostly is the evidence that DHCP asked to do without IPv4 (RFC 8925), "" none;
 	// nil where that cannot be learned.
 	Mostly func(s netstate.Snapshot) string
+	// Portal is the address of the captive portal's API that DHCP gave for a link (RFC
+	// 8910), "" none; nil where that cannot be learned.
+	Portal func(l netstate.Link) string
 	// NameServers returns those that the system's policy sets for a name (NRPT); nil:
 	// it has no such policy.
 	NameServers func(name string) []netip.Addr
