@@ -27,6 +27,7 @@ var roles = map[string]func(args []string) error{
 	"policy": playPolicyAgent,
 	"portal": playPortal,
 	"replay": playReplay,
+	"stub":   playStub,
 	"vpn":    playVPN,
 	"web":    playWeb,
 }
