@@ -302,24 +302,6 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	return next
 }
 
-// asleepFor is the least difference between the wall clock and Go's monotonic clock,
-// which stands still while the machine sleeps, that counts as sleep.
-const asleepFor = 5 * time.Second
-
-// wakeUp has everything looked at anew when the machine has slept since the last
-// decision: another network may be there, and nobody has heard of the CLAT's address
-// for as long. A wall clock that was set ahead does the same.
-func (a *Agent) wakeUp(now time.Time) {
-	last := a.decidedAt
-	a.decidedAt = now
-	// Round strips the monotonic reading, so that Sub takes the wall clock's.
-	if gap := now.Round(0).Sub(last.Round(0)) - now.Sub(last); !last.IsZero() && gap >= asleepFor {
-		a.log.WithField("asleep", gap.Round(time.Second)).Info("the machine has slept, or its clock was set: everything is looked at anew")
-		a.find.Refresh()
-		a.probes.refresh()
-	}
-}
-
 // routes are the IPv4 destinations that go through the CLAT.
 func (a *Agent) routes(c reach.CLAT) []netip.Prefix {
 	if c == (reach.CLAT{}) {
