@@ -2,7 +2,6 @@ package reach
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/reach64/reach64/resolver/nat64"
@@ -76,12 +75,13 @@ func (d *deaths) next(now time.Time) (at time.Time) {
 	return at
 }
 
-// text says which NAT64 of these was given up, "" for none.
+// text says which NAT64 of these was given up, the first of them, "" for none.
 func (d *deaths) text(now time.Time, used way, there []pref64.Candidate) string {
-	for p := range d.list {
-		here := slices.ContainsFunc(there, func(c pref64.Candidate) bool { return c.Prefix == p.prefix })
-		if here && p != used && d.dead(now, p) {
-			return fmt.Sprintf("through %s no server answered; it is tried again later", p.prefix)
+	for _, c := range there {
+		for w := range d.list {
+			if w.prefix == c.Prefix && w != used && d.dead(now, w) {
+				return fmt.Sprintf("through %s no server answered; it is tried again later", c.Prefix)
+			}
 		}
 	}
 	return ""

@@ -68,6 +68,9 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	case m.intent != (CLAT{}) && clat == (CLAT{}):
 		m.yielded = reason == ReasonNativeIPv4
 	}
+	if clat.way() != m.intent.way() {
+		m.dead.silent = time.Time{} // the silence was the other way's
+	}
 	m.intent = clat
 	out.Intent = Intent{Epoch: m.epoch, CLAT: clat}
 	out.Wake = earliest(wake, soon, silent, m.dead.next(now))
