@@ -26,8 +26,9 @@ import (
 // probed, and hold-down.
 type took struct{ whole, lag time.Duration }
 
-// waits are the reasons of documents that say that something is waited for.
-var waits = map[string]bool{"discovering-prefix": true, "ipv4-flapping": true}
+// waits are the reasons of documents that say that something is waited for: "no-default-route",
+// on the way to another verdict, is the kernel's own wait for the router.
+var waits = map[string]bool{"discovering-prefix": true, "ipv4-flapping": true, "no-default-route": true}
 
 // TestRoaming goes to each network and back, and with REACH64_ROAM=N through N further
 // changes at random. After each change class and path are right; at the end
