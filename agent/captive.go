@@ -82,11 +82,7 @@ func (g *gate) find(d doubt) {
 		return
 	}
 	g.last, g.answer = d, portal.Answer{}
-	select {
-	case <-g.asked:
-	default:
-	}
-	g.asked <- d
+	replace(g.asked, d)
 }
 
 // captive is the evidence that a sign-in is wanted, "" for none.

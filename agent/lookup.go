@@ -79,11 +79,7 @@ func (l *lookup) rename(names []string) {
 	defer l.mu.Unlock()
 	l.names = names
 	maps.DeleteFunc(l.answers, func(name string, _ answer) bool { return !slices.Contains(names, name) })
-	select {
-	case <-l.asked:
-	default:
-	}
-	l.asked <- l.last
+	replace(l.asked, l.last)
 }
 
 func newLookup(log logrus.FieldLogger, names []string, rules func(string) []netip.Addr, dial func(link string) Dialer) *lookup {
@@ -99,11 +95,7 @@ func (l *lookup) ask(q question) {
 		return
 	}
 	l.last = q
-	select {
-	case <-l.asked:
-	default:
-	}
-	l.asked <- q
+	replace(l.asked, q)
 }
 
 // answer returns what is known of a name.

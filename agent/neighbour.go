@@ -74,11 +74,7 @@ func (n *neighbour) find(q acquaintance) {
 		return
 	}
 	n.last = q
-	select {
-	case <-n.asked:
-	default:
-	}
-	n.asked <- q
+	replace(n.asked, q)
 }
 
 // dropped tells whether the network no longer takes this address.

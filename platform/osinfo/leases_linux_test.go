@@ -24,6 +24,20 @@ lease {
 }
 `
 
+// keep writes a file below a root of its own.
+func keep(t *testing.T, name, text string) (root, file string) {
+	t.Helper()
+	root = t.TempDir()
+	file = filepath.Join(root, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return root, file
+}
+
 func TestIPv6Mostly(t *testing.T) {
 	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	tests := map[string]struct{ file, text, want string }{
@@ -42,14 +56,7 @@ func TestIPv6Mostly(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			root := t.TempDir()
-			file := filepath.Join(root, tt.file)
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			root, file := keep(t, tt.file, tt.text)
 			got := IPv6Mostly(root, "eth0", 2, now)
 			if tt.want == "" && got != "" || tt.want != "" && (!strings.Contains(got, "for "+tt.want) || !strings.Contains(got, file)) {
 				t.Errorf("%q, want %q", got, tt.want)
@@ -76,14 +83,7 @@ func TestPortal(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			root := t.TempDir()
-			file := filepath.Join(root, tt.file)
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			root, _ := keep(t, tt.file, tt.text)
 			if got := Portal(root, "eth0", 2, now); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
