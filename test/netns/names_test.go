@@ -38,9 +38,9 @@ func playStub(args []string) error {
 			continue
 		}
 		_ = up.SetDeadline(time.Now().Add(time.Second))
-		if _, err = up.Write(buf[:n]); err == nil {
-			if n, err = up.Read(buf); err == nil {
-				_, err = c.WriteTo(buf[:n], from)
+		if _, err := up.Write(buf[:n]); err == nil {
+			if n, err := up.Read(buf); err == nil {
+				_, _ = c.WriteTo(buf[:n], from)
 			}
 		}
 		_ = up.Close()
