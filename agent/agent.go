@@ -54,6 +54,7 @@ type Agent struct {
 	dns64  *forwarder
 	probes *prober
 	gate   *gate
+	router *neighbour
 
 	broken  chan struct{} // capacity 1: the engine of the running CLAT ended
 	refresh chan struct{} // capacity 1: a user asks to look again
@@ -65,6 +66,7 @@ type Agent struct {
 	epoch       uint64
 	readAt      time.Time  // when reading the current snapshot began
 	foreign     string     // link of another CLAT, "" none
+	mostly      string     // what Edges.Mostly said last
 	probedAt    time.Time  // when unreach last made the servers be probed
 	silent      bool       // no server answered through the CLAT at the last decision
 	usable      bool       // the uplink had a usable IPv6 address at the last decision
@@ -73,6 +75,7 @@ type Agent struct {
 	gone        reach.Own // of the last instance: a snapshot may still show what was its
 	failed      reach.Failure
 	retryAt     time.Time
+	decidedAt   time.Time // when decide last looked, to notice sleep
 	paused      bool
 	pausedUntil time.Time // zero: until somebody ends it
 	timing      timing
@@ -106,6 +109,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
 	a.dns64 = newForwarder(log, conf, edges.DialLink, a.nameServers, a.corporate)
 	a.gate = newGate(log, edges.DialLink)
+	a.router = newNeighbour(log, edges.Echo)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, over string, t probe.Target) probe.Result {
 		if over != "" {
@@ -151,7 +155,7 @@ func (a *Agent) now() time.Time { return time.Now() }
 
 // Run serves until ctx ends, then undoes every change and returns nil. It owns
 // the goroutines of the monitor, the discoverer, the lookups, the proofs,
-// the local DNS64, the prober, the gate and the loop, and waits for all.
+// the local DNS64, the prober, the gate, the questions to the router and the loop, and waits for all.
 func (a *Agent) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
@@ -162,6 +166,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"serve DNS64":       a.dns64.run,
 		"probe servers":     a.probes.run,
 		"look for a portal": a.gate.run,
+		"ask the router":    a.router.run,
 		"decide":            a.loop,
 	} {
 		g.Go(func() error {
@@ -188,7 +193,7 @@ func (a *Agent) Status() status.Status {
 		return doc
 	}
 	first := status.Status{Class: reach.ClassUnknown.String(), Path: reach.PathNone.String(), Reason: string(reach.ReasonSearching),
-		Sentence: reach.ReasonSearching.Sentence(), Sources: []status.Source{}, Counters: map[string]uint64{},
+		Sentence: reach.ReasonSearching.Sentence(), Uplinks: []status.Uplink{}, Sources: []status.Source{}, Counters: map[string]uint64{},
 		Started: a.started, Since: a.started, PID: a.pid}
 	for _, s := range *a.servers.Load() {
 		first.Servers = append(first.Servers, status.Server{Name: s.Name, Port: s.Port, Path: reach.PathNone.String(),
@@ -237,6 +242,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-a.probes.changed:
 		case <-a.gate.changed:
 			a.probes.refresh() // somebody may have signed in
+		case <-a.router.changed:
 		case <-a.broken:
 		case <-wake.C:
 		}
@@ -248,7 +254,11 @@ func (a *Agent) loop(ctx context.Context) error {
 func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duration {
 	now := a.now()
 	a.unpause(now)
+	a.wakeUp(now)
 	report := a.find.Report()
+	if a.edges.Mostly != nil {
+		a.mostly = a.edges.Mostly(snap)
+	}
 	w := a.world(now, snap, report)
 	out := a.machine.Step(now, w)
 	if out.Intent.Epoch != a.epoch {
@@ -274,13 +284,15 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	a.proofs.want(q, provable(report))
 	a.dns64.follow(q, w, out)
 	a.gate.find(a.doubts(q, report, snap, out, w))
+	a.router.find(a.acquaintance(snap, out))
 	a.ensure(ctx, snap, out.Intent.CLAT, a.routes(out.Intent.CLAT))
 	a.probes.set(a.targets(out, snap))
 	// What was just set up or failed is part of what is shown, and may change
 	// the decision: look once more, without acting on it.
-	out = a.machine.Step(now, a.world(now, snap, report))
+	w = a.world(now, snap, report)
+	out = a.machine.Step(now, w)
 	a.timing.follow(now, out, report, a.probes.results())
-	a.publish(now, snap, report, out)
+	a.publish(now, snap, report, w, out)
 	next := statusEvery
 	for _, t := range []time.Time{out.Wake, a.retryAt, a.pausedUntil} {
 		if t.After(now) {

@@ -41,7 +41,7 @@ type gate struct {
 // doubt is what is to be found out, and where. The zero value is nothing.
 type doubt struct {
 	question
-	api   string // of the router (RFC 8910), "" none
+	api   string // of the router or of DHCP (RFC 8910), "" none
 	probe string // of the configuration, "" none
 }
 
@@ -65,6 +65,9 @@ func (a *Agent) doubts(q question, r discover.Report, snap netstate.Snapshot, ou
 			d.api = router.Portal
 		}
 	}
+	if d.api == "" && a.edges.Portal != nil {
+		d.api = a.edges.Portal(up)
+	}
 	if d.api == "" && d.probe == "" {
 		return doubt{}
 	}
@@ -79,11 +82,7 @@ func (g *gate) find(d doubt) {
 		return
 	}
 	g.last, g.answer = d, portal.Answer{}
-	select {
-	case <-g.asked:
-	default:
-	}
-	g.asked <- d
+	replace(g.asked, d)
 }
 
 // captive is the evidence that a sign-in is wanted, "" for none.

@@ -30,6 +30,9 @@ type Edges struct {
 	// Mostly is the evidence that DHCP asked to do without IPv4 (RFC 8925), "" none;
 	// nil where that cannot be learned.
 	Mostly func(s netstate.Snapshot) string
+	// Portal is the address of the captive portal's API that DHCP gave for a link (RFC
+	// 8910), "" none; nil where that cannot be learned.
+	Portal func(l netstate.Link) string
 	// NameServers returns those that the system's policy sets for a name (NRPT); nil:
 	// it has no such policy.
 	NameServers func(name string) []netip.Addr
@@ -41,6 +44,9 @@ type Edges struct {
 	// Known returns the prefixes that the operating system knows, by link index; nil
 	// where it knows none. The loop alone calls it.
 	Known func() map[int][]discover.Known
+	// Echo asks a neighbour on a link from one of this host's addresses, and returns nil
+	// when it has answered; nil: that cannot be done.
+	Echo func(ctx context.Context, link int, from, to netip.Addr) error
 	// Observer is told of transitions and probes; nil: nobody.
 	Observer Observer
 	// Secret are the bytes from which CLAT addresses are derived, stable on one

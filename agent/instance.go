@@ -168,7 +168,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 	addr, found := addressOn(have, in.want.Uplink, in.addr6)
 	lost := a.lost(have, in)
 	switch {
-	case found && addr.DADFailed:
+	case found && addr.DADFailed, in.ready && in.try+1 < maxTries && a.router.dropped(in.addr6):
 		return true, nil
 	case !found && !in.ready && lost == "", found && addr.Tentative:
 		return false, nil // not visible yet, or its check for duplicates goes on
@@ -225,7 +225,11 @@ func failure(err error, want reach.CLAT) reach.Failure {
 // ensure brings the running instance to what is wanted. Failures are kept, and
 // tried again after retryAfter.
 func (a *Agent) ensure(ctx context.Context, have netstate.Snapshot, want reach.CLAT, routes []netip.Prefix) {
-	if a.running != nil && a.running.want != want {
+	switch in := a.running; {
+	case in == nil || in.want == want:
+	case in.want.Resized(want.MTU6) == want:
+		a.resize(ctx, have, in, want)
+	default:
 		a.shut(ctx, have)
 	}
 	if want == (reach.CLAT{}) {
@@ -244,7 +248,7 @@ func (a *Agent) ensure(ctx context.Context, have netstate.Snapshot, want reach.C
 	again, err := a.advance(ctx, have, a.running, routes)
 	if again {
 		try := a.running.try + 1
-		a.log.WithField("address", a.running.addr6).Warn("CLAT address is in use by another machine")
+		a.log.WithField("address", a.running.addr6).Warn("CLAT address is in use by another machine, or not taken by the network")
 		a.shut(ctx, have)
 		if try >= maxTries {
 			err = errDuplicate
@@ -256,6 +260,18 @@ func (a *Agent) ensure(ctx context.Context, have netstate.Snapshot, want reach.C
 		a.shut(ctx, have)
 		a.fail(err, want)
 	}
+}
+
+// resize goes over to another MTU of the uplink; flows live on.
+func (a *Agent) resize(ctx context.Context, have netstate.Snapshot, in *instance, want reach.CLAT) {
+	a.log.WithFields(logrus.Fields{"device": in.devName, "mtu": mtu4(want)}).Info("the uplink's MTU has changed")
+	in.want, in.stale = want, true
+	if err := a.edges.Configure.Apply(ctx, have, in.state()); err != nil {
+		a.shut(ctx, have)
+		a.fail(fmt.Errorf("change MTU: %w", err), want)
+		return
+	}
+	in.applied = a.now()
 }
 
 func (a *Agent) start(ctx context.Context, have netstate.Snapshot, want reach.CLAT, try uint32) {

@@ -38,10 +38,12 @@ func (q question) equal(o question) bool {
 }
 
 // answer is what the uplink's resolvers say of one name. An address that was
-// once learned stays until another answer replaces it.
+// once learned stays until another answer replaces it; an IPv6 address only in the
+// epoch in which it was learned, since a DNS64 makes it of its own network's prefix.
 type answer struct {
 	ipv4, ipv6 []netip.Addr
 	err        error
+	epoch      uint64
 }
 
 // lookup keeps the configured servers' names resolved through the uplink's own
@@ -77,11 +79,7 @@ func (l *lookup) rename(names []string) {
 	defer l.mu.Unlock()
 	l.names = names
 	maps.DeleteFunc(l.answers, func(name string, _ answer) bool { return !slices.Contains(names, name) })
-	select {
-	case <-l.asked:
-	default:
-	}
-	l.asked <- l.last
+	replace(l.asked, l.last)
 }
 
 func newLookup(log logrus.FieldLogger, names []string, rules func(string) []netip.Addr, dial func(link string) Dialer) *lookup {
@@ -97,18 +95,18 @@ func (l *lookup) ask(q question) {
 		return
 	}
 	l.last = q
-	select {
-	case <-l.asked:
-	default:
-	}
-	l.asked <- q
+	replace(l.asked, q)
 }
 
 // answer returns what is known of a name.
 func (l *lookup) answer(name string) answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.answers[name]
+	a := l.answers[name]
+	if a.epoch != l.last.epoch {
+		a.ipv6, a.err = nil, nil
+	}
+	return a
 }
 
 func (l *lookup) run(ctx context.Context) error {
@@ -158,6 +156,7 @@ func (l *lookup) keep(ctx context.Context, q question, name string) {
 		} else {
 			ttl, retry = min(max(ttl, lookupMin), lookupMax), lookupRetry
 		}
+		a.epoch = q.epoch
 		l.store(name, a)
 		timer := time.NewTimer(jitter(ttl))
 		select {
@@ -176,9 +175,12 @@ func (l *lookup) store(name string, a answer) {
 	l.mu.Lock()
 	old := l.answers[name]
 	if a.err != nil {
-		a.ipv4, a.ipv6 = old.ipv4, old.ipv6
+		a.ipv4 = old.ipv4
+		if old.epoch == a.epoch {
+			a.ipv6 = old.ipv6
+		}
 	}
-	same := slices.Equal(old.ipv4, a.ipv4) && slices.Equal(old.ipv6, a.ipv6) && (old.err == nil) == (a.err == nil)
+	same := old.epoch == a.epoch && slices.Equal(old.ipv4, a.ipv4) && slices.Equal(old.ipv6, a.ipv6) && (old.err == nil) == (a.err == nil)
 	l.answers[name] = a
 	l.mu.Unlock()
 	if !same {

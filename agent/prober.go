@@ -201,3 +201,13 @@ func notify(c chan struct{}) {
 	default:
 	}
 }
+
+// replace puts a value into a channel of capacity 1, in place of one that nobody has
+// taken yet. Only one goroutine at a time may do so.
+func replace[T any](c chan T, v T) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- v
+}

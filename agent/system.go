@@ -63,6 +63,8 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 			}
 			return ""
 		},
+		Portal: func(l netstate.Link) string { return osinfo.Portal("/", l.Name, l.Index, time.Now()) },
+		Echo:   icmp6.Echo,
 	}
 	UseDirectAccess(&e, log, directaccess.System)
 	return e, func() { _ = conn.Close() }, nil

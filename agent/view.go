@@ -66,7 +66,7 @@ func (t *timing) follow(now time.Time, out reach.Out, r discover.Report, results
 }
 
 // publish makes the status document of this decision and logs what changed.
-func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report, out reach.Out) {
+func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report, w reach.World, out reach.Out) {
 	if a.shown.since.IsZero() || a.shown.class != out.Class || a.shown.path != out.Path || a.shown.reason != out.Reason || a.shown.detail != out.Detail {
 		a.shown = shown{out.Class, out.Path, out.Reason, out.Detail, now}
 		if a.edges.Observer != nil {
@@ -78,12 +78,19 @@ func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report
 	s := status.Status{
 		Class: out.Class.String(), Path: out.Path.String(), Reason: string(out.Reason), Sentence: out.Reason.Sentence(),
 		Detail: status.Ptr(out.Detail), Advice: status.Ptr(out.Reason.Advice()),
-		Servers: []status.Server{}, Sources: []status.Source{},
+		Uplinks: []status.Uplink{}, Servers: []status.Server{}, Sources: []status.Source{},
 		Since: a.shown.since, Started: a.started, Epoch: out.Intent.Epoch, PID: a.pid,
 		Times: status.Times{RAToHandshake: status.Seconds(a.timing.ready)},
 	}
 	if l, ok := snap.Link(out.Uplink); ok {
 		s.Uplink = &l.Name
+	}
+	for _, u := range reach.Uplinks(w, out.Intent.CLAT) {
+		v := status.Uplink{Name: u.Name, Class: u.Class.String(), IPv6: u.IPv6, IPv4: u.IPv4, CLAT: u.Used}
+		if u.Prefix.IsValid() {
+			v.Prefix = status.Ptr(u.Prefix.String())
+		}
+		s.Uplinks = append(s.Uplinks, v)
 	}
 	a.showPrefix(&s, r, out)
 	a.showCLAT(&s)
@@ -115,7 +122,8 @@ func (a *Agent) showCLAT(s *status.Status) {
 		return
 	}
 	s.Datapath = status.Ptr("tun")
-	s.CLAT = &status.CLAT{IPv4: in.want.IPv4.String(), IPv6: in.addr6.String(), Device: in.devName, MTU: mtu4(in.want),
+	s.CLAT = &status.CLAT{IPv4: in.want.IPv4.String(), IPv6: in.addr6.String(), Device: in.devName, Uplink: in.want.Name,
+		Restart: status.FlowsResume, MTU: mtu4(in.want),
 		Ready: in.ready, Neutral: in.neutral, Steered: in.steer.Mode(), Routes: []string{}}
 	for _, r := range in.routes {
 		if r == dummy || r == a.conf.Path.HopAddrs {

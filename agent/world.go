@@ -33,21 +33,21 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 			a.admit(&w, c)
 		}
 	}
+	ups := uplinks6(snap, w.Own.Device)
 	for _, s := range r.Sources {
-		w.Searching = w.Searching || s.Verdict == discover.Pending
-		if s.Verdict == discover.Error && w.Unclear == "" {
+		first := s.Link == 0 || len(ups) > 0 && s.Link == ups[0]
+		w.Searching = w.Searching || s.Verdict == discover.Pending && (first || slices.Contains(ups, s.Link))
+		if s.Verdict == discover.Error && first && w.Unclear == "" {
 			w.Unclear = s.Source.String() + ": " + s.Reason
 		}
-		w.DNS64 = w.DNS64 || s.Source == pref64.DNS && s.Verdict == discover.Found
+		w.DNS64 = w.DNS64 || s.Source == pref64.DNS && s.Verdict == discover.Found && first
 	}
-	w.DNSSilent = deaf(r, snap)
+	w.DNSSilent = deaf(r, snap, ups)
 	w.Captive = a.gate.captive()
 	if a.edges.Foreign != nil {
 		w.Foreign, a.foreign = a.edges.Foreign(snap, w.Own.Device)
 	}
-	if a.edges.Mostly != nil {
-		w.Mostly = a.edges.Mostly(snap)
-	}
+	w.Mostly = a.mostly
 	results := a.probes.results()
 	for i, s := range a.conf.Servers {
 		name := a.names.answer(s.Name)
@@ -57,12 +57,25 @@ func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) 
 	return w
 }
 
-// deaf is the evidence that no DNS server at all gave an answer when it was last
-// asked; "" when one did, or none was asked.
-func deaf(r discover.Report, snap netstate.Snapshot) (text string) {
+// uplinks6 are the links with an IPv6 default route that is not over device, the
+// system's first choice first.
+func uplinks6(snap netstate.Snapshot, device int) (links []int) {
+	skip := []int{device}
+	for {
+		r, ok := snap.Default(true, skip...)
+		if !ok {
+			return links
+		}
+		links, skip = append(links, r.Link), append(skip, r.Link)
+	}
+}
+
+// deaf is the evidence that no DNS server of the first uplink gave an answer when it
+// was last asked; "" when one did, or none was asked. Without an IPv6 uplink all count.
+func deaf(r discover.Report, snap netstate.Snapshot, ups []int) (text string) {
 	for _, s := range r.Sources {
 		switch {
-		case s.Source != pref64.DNS || s.Verdict == discover.Skipped:
+		case s.Source != pref64.DNS || s.Verdict == discover.Skipped || len(ups) > 0 && s.Link != ups[0]:
 		case !s.Silent:
 			return ""
 		case text == "":

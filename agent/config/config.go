@@ -123,7 +123,10 @@ var LogLevels = []string{"info", "debug", "warning", "error"}
 type Log struct {
 	Level  string // error, warning, info, debug
 	Format string // text, json
-	File   string // "" for standard error
+	File   string // "" for standard error, or the journal where that is its
+
+	MaxSize  int // megabytes, of File before it is rotated
+	MaxFiles int // rotated ones that are kept
 }
 
 // Metrics is the table [metrics].

@@ -124,6 +124,7 @@ func TestMistakesSayWhereAndWhat(t *testing.T) {
 		"unknown key":                      {ok + "prot = 443\n", []string{"x.toml:3:1", `unknown key "server.prot"`, `did you mean "server.port"`}},
 		"unknown table":                    {ok + "[discover]\nallow = []\n", []string{"x.toml:3:", "discovery"}},
 		"right key in wrong table":         {ok + "[path]\nprefixes = []\n", []string{"x.toml:4:1", `did you mean "discovery.prefixes"`}},
+		"log files that never end":         {ok + "[log]\nmax_size = 0\nmax_files = 1000\n", []string{"log.max_size: 0: want 1 to 1000", "log.max_files: 1000: want 1 to 100"}},
 		"two unknown keys":                 {ok + "[log]\nlevl = \"info\"\nformt = \"text\"\n", []string{"x.toml:4:1", "x.toml:5:1", `"log.level"`, `"log.format"`}},
 		"syntax error":                     {"[[server]]\nname = \n", []string{"x.toml:2:"}},
 		"wrong type":                       {"[[server]]\nname = 5\n", []string{"x.toml:2:"}},

@@ -77,6 +77,8 @@ type rawLog struct {
 	Level  string `toml:"level"`
 	Format string `toml:"format"`
 	File   string `toml:"file"`
+	Size   *int   `toml:"max_size"`
+	Files  *int   `toml:"max_files"`
 }
 
 type rawControl struct {
@@ -128,6 +130,9 @@ func (v *validator) config(r raw) Config {
 			Level:  v.oneOf("log.level", r.Log.Level, LogLevels...),
 			Format: v.oneOf("log.format", r.Log.Format, "text", "json"),
 			File:   r.Log.File,
+
+			MaxSize:  v.number("log.max_size", r.Log.Size, 10, 1, 1000),
+			MaxFiles: v.number("log.max_files", r.Log.Files, 5, 1, 100),
 		},
 		Control: Control{Socket: r.Control.Socket},
 		Metrics: Metrics{Listen: v.loopback("metrics.listen", r.Metrics.Listen, 9464)},
@@ -164,6 +169,18 @@ func (v *validator) duration(key, value string, def, low, high time.Duration) ti
 		return def
 	}
 	return d
+}
+
+// number reads a whole number between low and high.
+func (v *validator) number(key string, value *int, def, low, high int) int {
+	switch {
+	case value == nil:
+		return def
+	case *value < low || *value > high:
+		v.bad(key, "%d: want %d to %d", *value, low, high)
+		return def
+	}
+	return *value
 }
 
 // loopback reads a loopback address, with a port or without; "" is none.

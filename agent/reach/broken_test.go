@@ -161,3 +161,18 @@ func TestTwoWitnesses(t *testing.T) {
 		}
 	}
 }
+
+// TestBrokenIPv4IsNotWaitedFor: hold-down is for IPv4 that works now and then.
+func TestBrokenIPv4IsNotWaitedFor(t *testing.T) {
+	m, now := New(Settings{}), t0
+	for range burst + 2 {
+		m.Step(now, v6only().prefix(prefixA, pref64.RA).World)
+		now = now.Add(time.Second)
+		m.Step(now, dual().over4(Answers).World)
+		now = now.Add(time.Second)
+	}
+	m.Step(now, dual().over4(Silent).World)
+	if out := m.Step(now.Add(silence), dual().over4(Silent).probed(PathSynthesized, true).World); out.Reason != ReasonCLATStarting {
+		t.Errorf("%+v", out)
+	}
+}

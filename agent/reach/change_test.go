@@ -88,7 +88,8 @@ func TestEveryChangeOfNetwork(t *testing.T) {
 // random makes a world of bits.
 func random(b uint16, c byte) *world {
 	w := v6only()
-	for i, do := range []func() *world{w.native4, w.down, w.dns64, w.searching, w.unclear, w.foreign, w.noServer4, w.tentative, w.deaf, w.captive, w.lost} {
+	for i, do := range []func() *world{w.native4, w.down, w.dns64, w.searching, w.unclear, w.foreign, w.noServer4, w.tentative, w.deaf, w.captive, w.lost, w.wifi, w.wifi4,
+		func() *world { return w.found(prefixA, pref64.RA, wlan) }, func() *world { return w.renumbered(false) }, w.mostly} {
 		if b>>i&1 == 1 {
 			do()
 		}
@@ -120,6 +121,7 @@ func random(b uint16, c byte) *world {
 func FuzzStep(f *testing.F) {
 	f.Add([]byte{0, 1, 1, 0, 0, 0x11, 1, 0, 1, 0x31, 3, 1})
 	f.Add([]byte{1, 0x09, 5, 0, 1, 0xc9, 5, 4, 1, 0x15, 5, 2})
+	f.Add([]byte{0, 0x18, 40, 0x28, 0, 0x31, 40, 0x28, 0, 0x31, 40, 0x28, 0, 0xb1, 40, 0x28})
 	f.Add([]byte{0x20, 0x09, 40, 0, 0x20, 0x49, 40, 0, 0x20, 0xd9, 40, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		m, now, epoch := New(Settings{All: len(script)%2 == 1, TakeOver: len(script)%3 == 0}), t0, uint64(0)

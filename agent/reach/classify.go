@@ -35,12 +35,14 @@ func classify(f facts, w World, lost lost) Class {
 
 // nat64Class names a network that has only IPv6, by its NAT64.
 func nat64Class(f facts, w World) Class {
-	beside, inside := false, f.inside(w)
+	beside, second, inside := false, false, f.inside(w)
 	for _, c := range w.Prefixes {
 		l, here := f.through(w, c)
 		switch {
-		case here && inside && l.Index == f.link6.Index && c.Source != pref64.Policy: // not for the servers
+		case here && inside && (l.Index == f.link6.Index || f.second(l)) && c.Source != pref64.Policy: // not for the servers
 			continue
+		case here && f.second(l):
+			second = true
 		case here && l.Index != f.link6.Index:
 			beside = true
 		case here && w.Mostly != "":
@@ -54,6 +56,8 @@ func nat64Class(f facts, w World) Class {
 	switch {
 	case beside:
 		return ClassDirectAccess
+	case second && !w.Searching:
+		return ClassV6OnlyNAT64 // there is one, though not by way of the first uplink
 	case w.Unproven != "":
 		return ClassV6OnlyNAT64 // there is one, whoever it belongs to
 	case w.Searching:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/resolver/pref64"
 )
 
 const (
@@ -16,10 +17,16 @@ const (
 	deadFor, deadMax = 2 * time.Minute, 30 * time.Minute
 )
 
-// deaths are the prefixes through which no server answered, while another was
+// way is a NAT64 as it is reached over one uplink: two may announce the same prefix.
+type way struct {
+	prefix nat64.Prefix
+	link   int
+}
+
+// deaths are the ways through which no server answered, while another was
 // there to be tried. The zero value is none.
 type deaths struct {
-	list   map[nat64.Prefix]death
+	list   map[way]death
 	silent time.Time // since when no server answers through the prefix in use; zero: one does
 }
 
@@ -30,7 +37,7 @@ type death struct {
 
 // follow notes what the CLAT with this prefix reaches. wake is when silence has
 // lasted long enough.
-func (d *deaths) follow(now time.Time, p nat64.Prefix, ready bool, why Reason) (wake time.Time) {
+func (d *deaths) follow(now time.Time, p way, ready bool, why Reason) (wake time.Time) {
 	switch {
 	case !ready || why != ReasonServerSilent:
 		d.silent = time.Time{}
@@ -48,15 +55,15 @@ func (d *deaths) follow(now time.Time, p nat64.Prefix, ready bool, why Reason) (
 		return time.Time{}
 	}
 	if d.list == nil {
-		d.list = map[nat64.Prefix]death{}
+		d.list = map[way]death{}
 	}
 	n := d.list[p].count + 1
 	d.list[p] = death{now.Add(min(deadFor<<min(n-1, 8), deadMax)), n}
 	return time.Time{}
 }
 
-// dead tells whether a prefix was given up and is not to be tried yet.
-func (d *deaths) dead(now time.Time, p nat64.Prefix) bool { return now.Before(d.list[p].until) }
+// dead tells whether a way was given up and is not to be tried yet.
+func (d *deaths) dead(now time.Time, p way) bool { return now.Before(d.list[p].until) }
 
 // next is when the first of them may be tried again, zero for never.
 func (d *deaths) next(now time.Time) (at time.Time) {
@@ -68,11 +75,13 @@ func (d *deaths) next(now time.Time) (at time.Time) {
 	return at
 }
 
-// text says which NAT64 was given up, "" for none.
-func (d *deaths) text(now time.Time, used nat64.Prefix) string {
-	for p := range d.list {
-		if p != used && d.dead(now, p) {
-			return fmt.Sprintf("through %s no server answered; it is tried again later", p)
+// text says which NAT64 of these was given up, the first of them, "" for none.
+func (d *deaths) text(now time.Time, used way, there []pref64.Candidate) string {
+	for _, c := range there {
+		for w := range d.list {
+			if w.prefix == c.Prefix && w != used && d.dead(now, w) {
+				return fmt.Sprintf("through %s no server answered; it is tried again later", c.Prefix)
+			}
 		}
 	}
 	return ""

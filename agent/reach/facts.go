@@ -13,6 +13,9 @@ type facts struct {
 	link4  netstate.Link // uplink of native IPv4
 	route6 netstate.Route
 	route4 netstate.Route
+	// others are links beside link6 that have an IPv6 default route and address of
+	// their own, the best first: a NAT64 may be there when link6 leads to none.
+	others []netstate.Link
 }
 
 func (f facts) has6() bool { return f.link6.Index != 0 }
@@ -35,6 +38,9 @@ func look(w World) facts {
 			f.link6, f.route6 = l, r
 		}
 	}
+	if f.has6() {
+		f.others = others(w, f.link6.Index)
+	}
 	// A link with only a CLAT's address does not hide one with real IPv4.
 	skip := []int{w.Own.Device}
 	for {
@@ -45,6 +51,21 @@ func look(w World) facts {
 		if l, ok := w.Net.Link(r.Link); ok && len(l.Native4()) > 0 {
 			f.link4, f.route4 = l, r
 			return f
+		}
+		skip = append(skip, r.Link)
+	}
+}
+
+// others are the links with an IPv6 default route and address beside the first.
+func others(w World, first int) (out []netstate.Link) {
+	skip := []int{w.Own.Device, first}
+	for {
+		r, ok := w.Net.Default(true, skip...)
+		if !ok {
+			return out
+		}
+		if l, ok := w.Net.Link(r.Link); ok && hasOther(l, w.Own.Addr6) {
+			out = append(out, l)
 		}
 		skip = append(skip, r.Link)
 	}
@@ -68,6 +89,17 @@ func net6(l netstate.Link, own netip.Addr) netip.Prefix {
 		}
 	}
 	return netip.Prefix{}
+}
+
+// inNet tells whether the link still has an address in a network, ours aside.
+func inNet(l netstate.Link, net netip.Prefix, own netip.Addr) bool {
+	return slices.ContainsFunc(l.Global6(), func(a netstate.Addr) bool { return a.Prefix.Masked() == net && a.Prefix.Addr() != own })
+}
+
+// preferred is inNet of addresses that are not deprecated.
+func preferred(l netstate.Link, net netip.Prefix, own netip.Addr) bool {
+	l.Addrs = slices.DeleteFunc(slices.Clone(l.Addrs), func(a netstate.Addr) bool { return a.Deprecated })
+	return inNet(l, net, own)
 }
 
 func usableAddr(l netstate.Link, own netip.Addr) bool {

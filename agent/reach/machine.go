@@ -58,7 +58,7 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	out := Out{Class: classify(f, w, lost), Uplink: f.uplink(), Uplink4: f.link4.Index, Usable: usableAddr(f.link6, w.Own.Addr6)}
 	silent := time.Time{}
 	if m.intent != (CLAT{}) {
-		silent = m.dead.follow(now, m.intent.Prefix, w.Own.Ready, throughCLAT(w))
+		silent = m.dead.follow(now, m.intent.way(), w.Own.Ready, throughCLAT(w))
 	}
 	clat, reason, detail, wake := m.want(now, f, w, out.Class)
 	switch {
@@ -68,12 +68,15 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	case m.intent != (CLAT{}) && clat == (CLAT{}):
 		m.yielded = reason == ReasonNativeIPv4
 	}
+	if clat.way() != m.intent.way() {
+		m.dead.silent = time.Time{} // the silence was the other way's
+	}
 	m.intent = clat
 	out.Intent = Intent{Epoch: m.epoch, CLAT: clat}
 	out.Wake = earliest(wake, soon, silent, m.dead.next(now))
 	out.Path, out.Reason, out.Detail = route(out.Class, clat, reason, detail, w)
 	if out.Path == PathCLAT && out.Detail == "" {
-		out.Detail = m.dead.text(now, clat.Prefix)
+		out.Detail = m.dead.text(now, clat.way(), w.Prefixes)
 	}
 	return out
 }
@@ -91,6 +94,9 @@ func earliest(times ...time.Time) (first time.Time) {
 // track raises the epoch when the network is another one than before.
 func (m *Machine) track(now time.Time, f facts, own Own) {
 	id := identity{f.link6.Index, f.link4.Index, f.route6.Gateway, f.route4.Gateway, net6(f.link6, own.Addr6)}
+	if id.link6 == m.net.link6 && inNet(f.link6, m.net.net6, own.Addr6) {
+		id.net6 = m.net.net6 // one prefix more on the link is no other network
+	}
 	if m.epoch == 0 || id != m.net {
 		m.epoch++
 		m.net, m.since, m.dead, m.silences = id, now, deaths{}, silences{}
@@ -137,6 +143,9 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 		return c, ReasonNoServerIPv4, "", wake
 	}
 	net64, ok := ChooseNet64(cand.link, cand.Prefix, w.Own.Addr6)
+	if old := m.intent.Net64; m.intent.Uplink == cand.link.Index && m.intent.Prefix == cand.Prefix && preferred(cand.link, old, w.Own.Addr6) {
+		net64, ok = old, true // a move would break every flow
+	}
 	if !ok {
 		return c, ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", cand.link.Name), wake
 	}
@@ -144,7 +153,7 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if all && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
 		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
 	}
-	if m.intent == c && m.yielded && m.credit <= 0 {
+	if m.intent == c && m.yielded && m.credit <= 0 && class != ClassBrokenIPv4 { // IPv4 that leads nowhere is nothing to wait for
 		return c, ReasonHoldDown, "", m.creditAt.Add(holdDown)
 	}
 	c = CLAT{
@@ -165,7 +174,7 @@ func (m *Machine) refuse(f facts, w World, class Class) (why Reason, detail stri
 	unproven := m.intent == (CLAT{}) && !anyProbed(w, PathSynthesized)
 	switch {
 	case class == ClassOffline:
-		return ReasonOffline, ""
+		return offline(w)
 	case class == ClassNativeCLAT:
 		return ReasonForeignCLAT, w.Foreign
 	case class == ClassBrokenCLAT && (!m.set.TakeOver || unproven):
@@ -184,6 +193,24 @@ func (m *Machine) refuse(f facts, w World, class Class) (why Reason, detail stri
 		return ReasonPaused, ""
 	}
 	return "", ""
+}
+
+// offline says what is missing: a default route, or an address to use it with.
+func offline(w World) (Reason, string) {
+	for _, v6 := range []bool{true, false} {
+		r, ok := w.Net.Default(v6, w.Own.Device)
+		l, found := w.Net.Link(r.Link)
+		if !ok || !found {
+			continue
+		}
+		for _, a := range l.Addrs {
+			if a.DADFailed {
+				return ReasonNoAddress, fmt.Sprintf("another machine on %s has this one's address %s", l.Name, a.Prefix.Addr())
+			}
+		}
+		return ReasonNoAddress, fmt.Sprintf("%s has a default route and no address that leads to other networks", l.Name)
+	}
+	return ReasonOffline, ""
 }
 
 // ipv4 keeps the address in use, or takes the first free one.

@@ -14,6 +14,7 @@ import (
 // for what the uplink said. A prefix that was not found by asking a link - by
 // policy, by the system, in a server's address - leads over another link when the
 // host has a route of its own to it there, as DirectAccess' tunnel has (spec DA-2).
+// What another uplink said leads over that uplink.
 func (f facts) through(w World, c pref64.Candidate) (netstate.Link, bool) {
 	switch c.Source {
 	case pref64.Policy, pref64.OS, pref64.Server:
@@ -26,7 +27,15 @@ func (f facts) through(w World, c pref64.Candidate) (netstate.Link, bool) {
 	if (c.Source == pref64.OS || c.Source == pref64.Server) && unique.Contains(c.Prefix.Netip().Addr()) {
 		return f.link6, false // an organization's own addresses lead nowhere by a default route (spec MSDA-13)
 	}
+	if i := slices.IndexFunc(f.others, func(l netstate.Link) bool { return l.Index == c.Link }); i >= 0 {
+		return f.others[i], true
+	}
 	return f.link6, f.has6() && (c.Link == 0 || c.Link == f.link6.Index)
+}
+
+// second tells whether a link is an uplink beside the first one.
+func (f facts) second(l netstate.Link) bool {
+	return slices.ContainsFunc(f.others, func(o netstate.Link) bool { return o.Index == l.Index })
 }
 
 // inside tells whether a server lies behind the organization's NAT64: by policy, or
@@ -37,19 +46,19 @@ func (f facts) inside(w World) bool {
 	return slices.ContainsFunc(w.Servers, func(s Server) bool { return s.Corporate }) ||
 		slices.ContainsFunc(w.Prefixes, func(c pref64.Candidate) bool {
 			l, here := f.through(w, c)
-			return here && c.Source == pref64.Server && l.Index != f.link6.Index
+			return here && c.Source == pref64.Server && l.Index != f.link6.Index && !f.second(l)
 		})
 }
 
 // eligible are the candidates that may be used, with their links: what the
 // configuration says first, then what leads over the uplink, then the rest, each by
-// source.
+// source, and what leads over another uplink last.
 func (m *Machine) eligible(f facts, w World) (out []choice) {
 	inside := f.inside(w)
 	for _, c := range w.Prefixes {
 		_, ok := serves(c.IPv4, w.Servers, m.set.All)
 		l, here := f.through(w, c)
-		if ok && here && (!inside || c.Source == pref64.Policy || l.Index != f.link6.Index) {
+		if ok && here && (!inside || c.Source == pref64.Policy || l.Index != f.link6.Index && !f.second(l)) {
 			out = append(out, choice{c, l})
 		}
 	}
@@ -59,6 +68,8 @@ func (m *Machine) eligible(f facts, w World) (out []choice) {
 			return 0
 		case c.link.Index == f.link6.Index:
 			return 1
+		case f.second(c.link):
+			return math.MaxInt
 		}
 		return 2 + int(c.Source)
 	}
@@ -76,7 +87,8 @@ type choice struct {
 // change breaks every flow (spec CLAT-22), else the best. One that a PCP server
 // limits to some destinations must serve every server; of those in one answer the
 // closest match counts (spec 7225-4). One through which no server answers gives
-// way to another, if there is one that was not given up too.
+// way to another, if there is one that was not given up too. Another uplink's is used
+// only when the first uplink has none that answers.
 func (m *Machine) usable(now time.Time, f facts, w World) (choice, bool) {
 	var best, current choice
 	found, inUse, closest := false, false, 0
@@ -86,7 +98,7 @@ func (m *Machine) usable(now time.Time, f facts, w World) (choice, bool) {
 		if !inUse && m.intent.Prefix == c.Prefix && m.intent.Uplink == c.link.Index {
 			current, inUse = c, true
 		}
-		if m.dead.dead(now, c.Prefix) {
+		if m.dead.dead(now, way{c.Prefix, c.link.Index}) {
 			continue
 		}
 		if !found || bits > closest && c.Source == best.Source && c.Server == best.Server && c.Link == best.Link {
@@ -94,7 +106,11 @@ func (m *Machine) usable(now time.Time, f facts, w World) (choice, bool) {
 		}
 	}
 	switch {
-	case inUse && (!found || !m.dead.dead(now, current.Prefix)):
+	case found && !inUse && w.Searching && f.second(best.link): // the first uplink may have one yet
+		return choice{}, false
+	case inUse && !found:
+		return current, true
+	case inUse && !m.dead.dead(now, way{current.Prefix, current.link.Index}) && (!f.second(current.link) || f.second(best.link)):
 		return current, true
 	case found:
 		return best, true

@@ -81,8 +81,8 @@ type World struct {
 	Epoch     uint64             // that Prefixes, DNS64 and Searching were found in
 	Prefixes  []pref64.Candidate // unexpired; best first among those of one link
 	DNS64     bool               // the uplink's resolver synthesizes (RFC 7050 found a prefix)
-	Searching bool               // some prefix source has not answered yet
-	Unclear   string             // what a source said that could not be asked properly, "" none
+	Searching bool               // some prefix source of an uplink has not answered yet
+	Unclear   string             // what a source of the uplink said that could not be asked properly, "" none
 	Unproven  string             // the first prefix left out since a proof is required, and which is missing; "" none
 	Foreign   string             // evidence of somebody else's CLAT, "" none
 	DNSSilent string             // evidence that no DNS server of the uplink answers, "" one does or none was asked yet
@@ -131,6 +131,14 @@ type CLAT struct {
 	IPv4     netip.Addr   // from 192.0.0.0/29
 	All      bool         // default route, not only the servers
 }
+
+// Resized is c with another MTU of the uplink.
+func (c CLAT) Resized(mtu6 int) CLAT {
+	c.MTU6 = mtu6
+	return c
+}
+
+func (c CLAT) way() way { return way{c.Prefix, c.Uplink} }
 
 // Intent is the whole wanted state; comparable.
 type Intent struct {

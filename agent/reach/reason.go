@@ -7,6 +7,7 @@ type Reason string
 // The reasons.
 const (
 	ReasonOffline      Reason = "no-default-route"
+	ReasonNoAddress    Reason = "no-usable-address"
 	ReasonNativeIPv4   Reason = "native-ipv4"
 	ReasonBrokenIPv4   Reason = "ipv4-without-path"
 	ReasonNativeServer Reason = "server-has-ipv6"
@@ -42,6 +43,7 @@ const lookAtServers = "Look at the servers below: refused means that the server'
 
 var texts = map[Reason]text{
 	ReasonOffline:      {"There is no default route, neither IPv6 nor IPv4.", "Connect to a network. reach64 goes on by itself when a router appears."},
+	ReasonNoAddress:    {"There is a default route, but no address of this machine to use it with.", "Look at the detail. An address that is in use by another machine has to be changed on one of the two; without any address the router's prefix or the DHCP server is missing."},
 	ReasonNativeIPv4:   {"IPv4 works natively here, so reach64 stands down.", ""},
 	ReasonBrokenIPv4:   {"There is an IPv4 address and a default route here, but no server answers over it, nor through a NAT64.", lookAtServers + " If other IPv4 addresses answer, the server is down or blocked."},
 	ReasonNativeServer: {"The server has an IPv6 address of its own and answers there.", ""},

@@ -35,6 +35,7 @@ type Status struct {
 	Detail   *string           `json:"detail"`
 	Advice   *string           `json:"advice"`
 	Uplink   *string           `json:"uplink"`
+	Uplinks  []Uplink          `json:"uplinks"` // every link with a default route, each as if it were the only one
 	Prefix   *string           `json:"prefix"`
 	Source   *string           `json:"prefix_source"`
 	CLAT     *CLAT             `json:"clat"`
@@ -48,11 +49,30 @@ type Status struct {
 	PID      int               `json:"pid"`
 }
 
+// Uplink is a link with a default route.
+type Uplink struct {
+	Name   string  `json:"name"`
+	Class  string  `json:"class"`
+	IPv6   bool    `json:"ipv6"`
+	IPv4   bool    `json:"ipv4"`
+	Prefix *string `json:"prefix"` // the best NAT64 prefix known there
+	CLAT   bool    `json:"clat"`   // the CLAT goes by it
+}
+
+// What becomes of connections through the CLAT when the service is started anew, for
+// an upgrade: a reload, discovery anew and another log level never touch them.
+const (
+	FlowsResume = "flows-resume" // they stall and go on: the addresses stay the same, and no state is kept
+	FlowsEnd    = "flows-end"
+)
+
 // CLAT is the local translator.
 type CLAT struct {
 	IPv4    string   `json:"ipv4"`
 	IPv6    string   `json:"ipv6"`
 	Device  string   `json:"device"`
+	Uplink  string   `json:"uplink"`
+	Restart string   `json:"on_restart"`
 	MTU     int      `json:"mtu"`
 	Ready   bool     `json:"ready"`
 	Neutral bool     `json:"checksum_neutral"`

@@ -23,7 +23,9 @@ func working() Status {
 		Class: "v6-only-nat64-dns64", Path: "clat", Datapath: Ptr("tun"), Reason: "clat-carries-ipv4",
 		Sentence: "IPv4 to the server goes through the CLAT and the network's NAT64.",
 		Uplink:   Ptr("eth0"), Prefix: Ptr("64:ff9b::/96"), Source: Ptr("ra"),
-		CLAT: &CLAT{IPv4: "192.0.0.3", IPv6: "2001:db8:1:0:2c1:a700:0:e883", Device: "clat0", MTU: 1480, Ready: true,
+		Uplinks: []Uplink{{Name: "eth0", Class: "v6-only-nat64-dns64", IPv6: true, Prefix: Ptr("64:ff9b::/96"), CLAT: true},
+			{Name: "wlan0", Class: "v6-only-no-nat64", IPv6: true}},
+		CLAT: &CLAT{IPv4: "192.0.0.3", IPv6: "2001:db8:1:0:2c1:a700:0:e883", Device: "clat0", Uplink: "eth0", Restart: FlowsResume, MTU: 1480, Ready: true,
 			Neutral: true, Steered: "tcx", Routes: []string{"198.51.100.10"}},
 		Servers: []Server{{Name: "backup.example.com", Port: 443, Address: Ptr("198.51.100.10"), Path: "clat", Reachable: &yes,
 			RTT: &rtt, Handshake: &tls, Reason: "ok", Checked: Ptr("2026-03-01T11:59:48Z"),
@@ -40,7 +42,7 @@ func working() Status {
 // lost is a status of a network without NAT64.
 func lost() Status {
 	return Status{Class: "v6-only-no-nat64", Path: "none", Reason: "no-nat64-prefix", Sentence: "This network has only IPv6, and no NAT64 was found.",
-		Advice: Ptr("Ask the network's operator."), Uplink: Ptr("eth0"), Counters: map[string]uint64{},
+		Advice: Ptr("Ask the network's operator."), Uplink: Ptr("eth0"), Uplinks: []Uplink{{Name: "eth0", Class: "v6-only-no-nat64", IPv6: true}}, Counters: map[string]uint64{},
 		Servers: []Server{{Name: "backup.example.com", Port: 443, Path: "none", Reason: "no-path", Others: []Probe{}}},
 		Sources: []Source{}, Since: now, Started: now, PID: 4711}
 }

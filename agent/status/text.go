@@ -16,6 +16,9 @@ func (s Status) Text(w io.Writer, now time.Time, version string) error {
 	row("reach64", "%s, pid %d, running for %s", version, s.PID, ago(now, s.Started))
 	row("Network", "%s%s", s.Class, prefixed(" on ", s.Uplink))
 	row("Path", "%s: %s", s.Path, s.Sentence)
+	if len(s.Uplinks) > 1 {
+		row("Uplinks", "%s", s.textUplinks())
+	}
 	if s.Detail != nil {
 		row("Detail", "%s (%s)", *s.Detail, s.Reason)
 	}
@@ -29,6 +32,8 @@ func (s Status) Text(w io.Writer, now time.Time, version string) error {
 		row("CLAT", "%s <-> %s on %s, MTU %d", c.IPv4, c.IPv6, c.Device, c.MTU)
 		row("Datapath", "%s%s", deref(s.Datapath), nonEmpty(", steered by ", c.Steered))
 		row("Routes", "%s", orDash(strings.Join(c.Routes, ", ")))
+		row("Restart", "%s", map[string]string{FlowsResume: "connections stall while the service is started anew, and go on",
+			FlowsEnd: "connections end when the service is started anew"}[c.Restart])
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -36,6 +41,19 @@ func (s Status) Text(w io.Writer, now time.Time, version string) error {
 	s.textServers(w, now)
 	s.textSources(w)
 	return s.textCounters(w)
+}
+
+// textUplinks tells of each uplink what it is alone.
+func (s Status) textUplinks() string {
+	var out []string
+	for _, u := range s.Uplinks {
+		text := u.Name + " " + u.Class + prefixed(" ", u.Prefix)
+		if u.CLAT {
+			text += " (CLAT)"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
 }
 
 func (s Status) textServers(w io.Writer, now time.Time) {

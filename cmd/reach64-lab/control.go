@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -13,7 +14,8 @@ import (
 )
 
 // serveControl answers lines on a Unix socket until ctx ends: "NAME on" and
-// "NAME off" for the switches below give "ok", "counters" gives one line, other
+// "NAME off" for the switches below give "ok", "name NAME ADDRESS..." sets what the DNS server
+// says of a name, "counters" gives one line, other
 // lines "error: " and what is wrong. ready is called when it listens.
 func serveControl(ctx context.Context, path string, r *vnet.Router, ready func()) error {
 	os.Remove(path) // left by one that was killed; Listen tells what else is wrong
@@ -51,10 +53,27 @@ func command(r *vnet.Router, line string) string {
 	if len(words) == 1 && words[0] == "counters" {
 		return r.Counters().String()
 	}
+	if len(words) > 1 && words[0] == "name" {
+		return rename(r, words[1], words[2:])
+	}
 	set := map[string]func(bool){"ra": r.SetRA, "pref64": r.SetPref64, "dns": r.SetDNS, "dns64": r.SetDNS64, "nat64": r.SetNAT64}
 	if len(words) != 2 || set[words[0]] == nil || words[1] != "on" && words[1] != "off" {
-		return fmt.Sprintf("error: %q: want counters, or one of ra, pref64, dns, dns64, nat64 with on or off", line)
+		return fmt.Sprintf("error: %q: want counters, name NAME ADDRESS..., or one of ra, pref64, dns, dns64, nat64 with on or off", line)
 	}
 	set[words[0]](words[1] == "on")
+	return "ok"
+}
+
+// rename gives a name these addresses, none to remove it.
+func rename(r *vnet.Router, name string, words []string) string {
+	var addrs []netip.Addr
+	for _, w := range words {
+		a, err := netip.ParseAddr(w)
+		if err != nil {
+			return fmt.Sprintf("error: name %s: %v", name, err)
+		}
+		addrs = append(addrs, a)
+	}
+	r.SetName(name, addrs...)
 	return "ok"
 }

@@ -62,6 +62,7 @@ func parseRouter(args []string, usage io.Writer) (*routerConfig, error) {
 	fs.SetOutput(usage)
 	prefix := fs.String("prefix", nat64.WellKnown().String(), "NAT64 prefix")
 	pio := fs.String("pio", "2001:db8:1::/64", "prefix of the access network")
+	ra := fs.Bool("ra", true, "send router advertisements")
 	pref64 := fs.Bool("pref64", true, "advertise the NAT64 prefix (PREF64)")
 	dns64 := fs.Bool("dns64", true, "synthesize AAAA records")
 	nat := fs.Bool("nat64", true, "translate")
@@ -79,7 +80,7 @@ func parseRouter(args []string, usage io.Writer) (*routerConfig, error) {
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	c.opts.NoPref64, c.opts.NoDNS64, c.opts.NoNAT64 = !*pref64, !*dns64, !*nat
+	c.opts.NoRA, c.opts.NoPref64, c.opts.NoDNS64, c.opts.NoNAT64 = !*ra, !*pref64, !*dns64, !*nat
 	var err error
 	if c.opts.Prefix, err = nat64.Parse(*prefix); err != nil {
 		return nil, fmt.Errorf("--prefix: %w", err)

@@ -91,7 +91,7 @@ func TestControl(t *testing.T) {
 	buf := make([]byte, 1024)
 	for _, l := range []struct{ say, want string }{
 		{"nat64 off", "ok"}, {"dns64 on", "ok"}, {"dns off", "ok"}, {"pref64 off", "ok"}, {"ra off", "ok"},
-		{"counters", "rs=0 "}, {"nat64", "error: "}, {"nat64 maybe", "error: "}, {"power off", "error: "}, {"", "error: "},
+		{"counters", "rs=0 "}, {"name x.test 192.0.2.1 2001:db8::7", "ok"}, {"name x.test", "ok"}, {"name x.test y", "error: "}, {"nat64", "error: "}, {"nat64 maybe", "error: "}, {"power off", "error: "}, {"", "error: "},
 	} {
 		io.WriteString(c, l.say+"\n")
 		n, err := c.Read(buf)

@@ -6,9 +6,11 @@ import (
 	"os"
 	"sync"
 
+	"github.com/DeRuina/timberjack"
 	"github.com/sirupsen/logrus"
 
 	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/platform/svc"
 )
 
 // logs is where the service logs to. mu guards file.
@@ -17,11 +19,11 @@ type logs struct {
 	stderr io.Writer
 
 	mu   sync.Mutex
-	file *os.File // nil: stderr
+	file *timberjack.Logger // nil: the journal or stderr
 }
 
 // apply goes over to the table [log]. The file is opened anew, so that one that was
-// moved away for rotation is let go. On error nothing changes.
+// moved away by another program is let go. On error nothing changes.
 func (l *logs) apply(c config.Log) error {
 	level, err := logrus.ParseLevel(c.Level)
 	if err != nil {
@@ -29,19 +31,23 @@ func (l *logs) apply(c config.Log) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var file *os.File
-	out := l.stderr
-	if c.File != "" {
-		if file, err = os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640); err != nil {
-			return fmt.Errorf("log.file: %w", err)
-		}
+	file, err := open(c)
+	if err != nil {
+		return fmt.Errorf("log.file: %w", err)
+	}
+	out, hooks := l.stderr, make(logrus.LevelHooks)
+	if file != nil {
 		out = file
+	} else if j, ok := svc.NewJournal(); ok {
+		out = io.Discard
+		hooks.Add(j)
 	}
 	l.log.SetLevel(level)
 	l.log.SetFormatter(&logrus.TextFormatter{})
 	if c.Format == "json" {
 		l.log.SetFormatter(&logrus.JSONFormatter{})
 	}
+	l.log.ReplaceHooks(hooks)
 	l.log.SetOutput(out) // after this nothing is written to the old one
 	if l.file != nil {
 		_ = l.file.Close()
@@ -50,10 +56,26 @@ func (l *logs) apply(c config.Log) error {
 	return nil
 }
 
+// open opens the log's file, which is rotated by its size; nil when none is wanted.
+func open(c config.Log) (*timberjack.Logger, error) {
+	if c.File == "" {
+		return nil, nil
+	}
+	// The library opens the file at the first line, and makes its folder: look now
+	// whether it can be written.
+	f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	_ = f.Close()
+	return &timberjack.Logger{Filename: c.File, MaxSize: c.MaxSize, MaxBackups: c.MaxFiles, FileMode: 0o640, Compression: "gzip"}, nil
+}
+
 // close lets the file go; later lines go to standard error.
 func (l *logs) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.log.ReplaceHooks(make(logrus.LevelHooks))
 	l.log.SetOutput(l.stderr)
 	if l.file != nil {
 		_ = l.file.Close()

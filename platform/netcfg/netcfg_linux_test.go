@@ -260,3 +260,20 @@ func TestKernelKeepsWhatOthersMade(t *testing.T) {
 		t.Error("the other's address was taken away")
 	}
 }
+
+// TestKernelConforms runs the suite that the fake passes.
+func TestKernelConforms(t *testing.T) {
+	conform(t, func(t *testing.T) machine {
+		inNamespace(t)
+		up, dev := addLink(t, "up0"), addLink(t, "dev0")
+		return machine{system{}, up.Index, dev.Index, func() netstate.Snapshot { return read(t) }, func(link int) {
+			l, err := netlink.LinkByIndex(link)
+			if err == nil {
+				err = netlink.LinkSetDown(l)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}}
+	})
+}

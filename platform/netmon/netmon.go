@@ -1,5 +1,7 @@
 // Package netmon watches the network state of the operating system: it says
-// when something changed, and reads everything as one netstate.Snapshot.
+// when something changed - links, addresses, routes and rules, the name servers that
+// files and the message bus tell of, DHCP leases, the clock - and reads everything as
+// one netstate.Snapshot.
 //
 // Notifications carry no content: they mean 'look again'. It changes nothing and
 // decides nothing.
@@ -7,6 +9,7 @@ package netmon
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,12 +26,14 @@ const settle = 20 * time.Millisecond
 // system's part, and waits for it.
 type Monitor struct {
 	log     logrus.FieldLogger
-	changed chan struct{} // capacity 1; a full channel means that news is waiting already
+	root    string                // of the file system, "/" but in tests
+	changed chan struct{}         // capacity 1; a full channel means that news is waiting already
+	bus     atomic.Pointer[known] // what the message bus tells of name servers; nil: nothing
 }
 
 // New returns a monitor. It starts nothing.
 func New(log logrus.FieldLogger) (*Monitor, error) {
-	return &Monitor{log: log, changed: make(chan struct{}, 1)}, nil
+	return &Monitor{log: log, root: "/", changed: make(chan struct{}, 1)}, nil
 }
 
 // Changed says that the state should be read again. The first change is passed
@@ -37,14 +42,13 @@ func New(log logrus.FieldLogger) (*Monitor, error) {
 func (m *Monitor) Changed() <-chan struct{} { return m.changed }
 
 // Snapshot reads the whole state now.
-func (m *Monitor) Snapshot() (netstate.Snapshot, error) { return snapshot() }
+func (m *Monitor) Snapshot() (netstate.Snapshot, error) { return m.snapshot() }
 
-// Run watches until ctx ends. A lost connection to the system's notifications
-// is made anew.
+// Run watches until ctx ends.
 func (m *Monitor) Run(ctx context.Context) error {
 	raw := make(chan struct{}, 1) // filled by watch; full means that news is waiting
 	done := make(chan error, 1)   // one value, from the goroutine below
-	go func() { done <- watch(ctx, m.log, raw) }()
+	go func() { done <- m.watch(ctx, raw) }()
 	return m.pass(raw, done)
 }
 

@@ -5,16 +5,14 @@ package netmon
 import (
 	"context"
 
-	"github.com/sirupsen/logrus"
-
 	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/netstate"
 )
 
-func snapshot() (netstate.Snapshot, error) {
+func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 	return netstate.Snapshot{}, platform.Unsupported("reading the network state")
 }
 
-func watch(context.Context, logrus.FieldLogger, chan<- struct{}) error {
+func (m *Monitor) watch(context.Context, chan<- struct{}) error {
 	return platform.Unsupported("watching the network")
 }

@@ -58,9 +58,10 @@ func advertise(t *testing.T, link netlink.Link, adv *ndp.RouterAdvertisement) ne
 	return from.WithZone("")
 }
 
-func TestWhatARouterAdvertises(t *testing.T) {
-	m := start(t)
-	a, b := pair(t)
+// settled makes a pair whose ends both have a link-local address past its check.
+func settled(t *testing.T, m *Monitor) (a, b netlink.Link) {
+	t.Helper()
+	a, b = pair(t)
 	// Package net remembers the index of a name for a minute, so each run needs another.
 	peer := fmt.Sprintf("peer%d", b.Attrs().Index)
 	if err := netlink.LinkSetName(b, peer); err != nil {
@@ -73,6 +74,12 @@ func TestWhatARouterAdvertises(t *testing.T) {
 		y, oky := addrIn(s, peer, linkLocal)
 		return okx && oky && !x.Tentative && !y.Tentative
 	})
+	return a, b
+}
+
+func TestWhatARouterAdvertises(t *testing.T) {
+	m := start(t)
+	_, b := settled(t, m)
 	prefix := netip.MustParsePrefix("2001:db8:7::/64")
 	router := advertise(t, b, &ndp.RouterAdvertisement{CurrentHopLimit: 64, RouterLifetime: time.Minute, Options: []ndp.Option{
 		&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true,

@@ -32,8 +32,7 @@ func retry[T any](dump func() ([]T, error)) ([]T, error) {
 	}
 }
 
-func snapshot() (netstate.Snapshot, error) {
-	var s netstate.Snapshot
+func (m *Monitor) snapshot() (s netstate.Snapshot, err error) {
 	links, err := retry(netlink.LinkList)
 	if err != nil {
 		return s, fmt.Errorf("list links: %w", err)
@@ -61,10 +60,14 @@ func snapshot() (netstate.Snapshot, error) {
 		for _, r := range routes {
 			s.Routes = append(s.Routes, fromRoute(r, family)...)
 		}
+		more, err := ruled(family)
+		if err != nil {
+			return s, err
+		}
+		s.Routes = append(s.Routes, more...)
 	}
-	if text, err := os.ReadFile("/etc/resolv.conf"); err == nil {
-		s.Resolvers = parseResolvConf(text)
-	}
+	prefer(&s)
+	m.names(&s)
 	return s, nil
 }
 

@@ -2,28 +2,56 @@ package netmon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"github.com/sirupsen/logrus"
-	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
-// queue is how many notifications may wait between the library and us.
-const queue = 64
+// groups are the kernel's notifications that may change a Snapshot: links, their IPv6
+// parameters, addresses, routes of all tables, and rules that choose a table.
+var groups = []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV6_IFINFO, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE}
 
-// watch passes every netlink notification on as 'look again' until ctx ends.
-// When the kernel had to drop notifications the library ends the subscription;
-// it is made anew. What was missed meanwhile, or before the first subscription,
-// counts as a change.
-func watch(ctx context.Context, log logrus.FieldLogger, changed chan<- struct{}) error {
+// watch passes everything that may have changed the state on as 'look again' until ctx
+// ends. It owns one goroutine for each: the kernel, the files of name servers and
+// leases, the message bus, and the clock.
+func (m *Monitor) watch(ctx context.Context, changed chan<- struct{}) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.watchKernel(ctx, changed) })
+	g.Go(func() error { return m.watchFiles(ctx, changed) })
+	g.Go(func() error { return m.watchBus(ctx, changed) })
+	g.Go(func() error { return watchClock(ctx, changed) })
+	return g.Wait()
+}
+
+// watchKernel listens until ctx ends. Notifications that the kernel had to drop count
+// as one.
+func (m *Monitor) watchKernel(ctx context.Context, changed chan<- struct{}) error {
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
+	if err != nil {
+		return fmt.Errorf("subscribe to network changes: %w", err)
+	}
+	stop := context.AfterFunc(ctx, s.Close)
+	defer func() {
+		if stop() {
+			s.Close()
+		}
+	}()
+	signal(changed) // what changed before now was not announced
 	for {
-		if err := subscribe(ctx, log, changed); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
+		_, _, err := s.Receive()
+		switch {
+		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			m.log.Debug("the kernel dropped notifications")
+		case err != nil:
+			return fmt.Errorf("read network changes: %w", err)
 		}
-		log.Debug("subscribe to network changes again")
+		signal(changed)
 	}
 }
 
@@ -31,63 +59,5 @@ func signal(changed chan<- struct{}) {
 	select {
 	case changed <- struct{}{}:
 	default:
-	}
-}
-
-// subscribe listens until ctx or a subscription ends. The library's goroutines,
-// one for each subscription, end with done.
-func subscribe(ctx context.Context, log logrus.FieldLogger, changed chan<- struct{}) error {
-	done := make(chan struct{})
-	links := make(chan netlink.LinkUpdate, queue)
-	addrs := make(chan netlink.AddrUpdate, queue)
-	routes := make(chan netlink.RouteUpdate, queue)
-	defer drain(done, links, addrs, routes)
-	lost := func(err error) {
-		if ctx.Err() == nil {
-			log.WithError(err).Debug("read network changes")
-		}
-	}
-	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
-		close(links)
-		close(addrs)
-		close(routes)
-		return fmt.Errorf("subscribe to links: %w", err)
-	}
-	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{ErrorCallback: lost}); err != nil {
-		close(addrs)
-		close(routes)
-		return fmt.Errorf("subscribe to addresses: %w", err)
-	}
-	if err := netlink.RouteSubscribeWithOptions(routes, done, netlink.RouteSubscribeOptions{ErrorCallback: lost}); err != nil {
-		close(routes)
-		return fmt.Errorf("subscribe to routes: %w", err)
-	}
-	// What changed before now was not announced.
-	signal(changed)
-	for {
-		var open bool
-		select {
-		case <-ctx.Done():
-			return nil
-		case _, open = <-links:
-		case _, open = <-addrs:
-		case _, open = <-routes:
-		}
-		if !open {
-			return nil
-		}
-		signal(changed)
-	}
-}
-
-// drain ends the subscriptions and waits until the library has closed the
-// channels, which it does when its goroutines end.
-func drain(done chan struct{}, links chan netlink.LinkUpdate, addrs chan netlink.AddrUpdate, routes chan netlink.RouteUpdate) {
-	close(done)
-	for range links {
-	}
-	for range addrs {
-	}
-	for range routes {
 	}
 }

@@ -119,10 +119,12 @@ func (l Link) Native4() []Addr {
 }
 
 // ResolversOver returns the system's name servers that can be asked over a link:
-// those with an IPv4 address need native IPv4 there, unless they are local.
+// those with an IPv4 address need native IPv4 there, unless they are local, and those
+// of another link alone, such as a VPN's, are not this one's.
 func (s Snapshot) ResolversOver(l Link) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(s.Resolvers), func(ip netip.Addr) bool {
-		return ip.Is4() && !ip.IsLoopback() && len(l.Native4()) == 0
+		return ip.Is4() && !ip.IsLoopback() && len(l.Native4()) == 0 || !slices.Contains(l.DNS, ip) &&
+			slices.ContainsFunc(s.Links, func(o Link) bool { return o.Index != l.Index && slices.Contains(o.DNS, ip) })
 	})
 }
 

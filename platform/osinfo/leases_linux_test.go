@@ -24,6 +24,20 @@ lease {
 }
 `
 
+// keep writes a file below a root of its own.
+func keep(t *testing.T, name, text string) (root, file string) {
+	t.Helper()
+	root = t.TempDir()
+	file = filepath.Join(root, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return root, file
+}
+
 func TestIPv6Mostly(t *testing.T) {
 	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	tests := map[string]struct{ file, text, want string }{
@@ -42,16 +56,35 @@ func TestIPv6Mostly(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			root := t.TempDir()
-			file := filepath.Join(root, tt.file)
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			root, file := keep(t, tt.file, tt.text)
 			got := IPv6Mostly(root, "eth0", 2, now)
 			if tt.want == "" && got != "" || tt.want != "" && (!strings.Contains(got, "for "+tt.want) || !strings.Contains(got, file)) {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPortal(t *testing.T) {
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	const uri = "https://portal.example/api"
+	with := func(option string) string {
+		return strings.Replace(dhclientLeases, "option unknown-108 0:0:7:8", option, 1)
+	}
+	tests := map[string]struct{ file, text, want string }{
+		"dhclient, text":                {"var/lib/dhcp/dhclient.leases", with(`option v4-captive-portal "` + uri + `"`), uri},
+		"dhclient, by its older name":   {"var/lib/dhcp/dhclient.leases", with(`option default-url "` + uri + `"`), uri},
+		"dhclient, bytes":               {"var/lib/dhcp/dhclient.leases", with("option unknown-114 68:74:74:70:73:3a:2f:2f:70:2e:65:78:2f"), "https://p.ex/"},
+		"networkd":                      {"run/systemd/netif/leases/2", "CAPTIVE_PORTAL=" + uri + "\n", uri},
+		"without encryption":            {"run/systemd/netif/leases/2", "CAPTIVE_PORTAL=http://portal.example/\n", ""},
+		"the word that there is none":   {"run/systemd/netif/leases/2", "CAPTIVE_PORTAL=urn:ietf:params:capport:unrestricted\n", ""},
+		"dhclient, run out":             {"var/lib/dhcp/dhclient.leases", strings.ReplaceAll(with(`option default-url "`+uri+`"`), "11/26", "11/23"), ""},
+		"dhclient, nothing of the kind": {"var/lib/dhcp/dhclient.leases", dhclientLeases, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			root, _ := keep(t, tt.file, tt.text)
+			if got := Portal(root, "eth0", 2, now); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
@@ -64,6 +97,9 @@ func FuzzParseLeases(f *testing.F) {
 	f.Add("OPTION_108=00000708\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, l := range parseLeases(text) {
+			if l.portal != "" && !strings.HasPrefix(strings.ToLower(l.portal), "https://") {
+				t.Errorf("portal %q", l.portal)
+			}
 			if l.v6only < 0 || l.v6only > 0 && l.v6only < minV6OnlyWait {
 				t.Errorf("waits %v", l.v6only)
 			}

@@ -19,6 +19,23 @@ func route(dst string, link int) netstate.Route {
 	return netstate.Route{Dst: netip.MustParsePrefix(dst), Link: link}
 }
 
+// TestEachCLATByName: devices as each of them makes them, with an IPv4 default route and
+// an address that says nothing by itself.
+func TestEachCLATByName(t *testing.T) {
+	for device, want := range map[string]string{
+		"clat": "clatd or another CLAT", "clat1": "clatd or another CLAT", "cl-enp0s31f6": "systemd-networkd", "v4-wlan0": "an Android-like CLAT", "v4-rmnet_data0": "an Android-like CLAT",
+		"464-xlat": "nat46", "nat64": "tayga", "tayga0": "tayga", "tundra": "tundra", "colatrl0": "colatrl", "jool0": "jool", "ipxlat0": "ipxlat", "tun_nat64": "ChromeOS patchpanel",
+	} {
+		s := netstate.Snapshot{Links: []netstate.Link{link(2, "eth0", "2001:db8:1::2/64"), link(7, device, "10.64.0.2/30")}, Routes: []netstate.Route{route("0.0.0.0/0", 7)}}
+		if f, ok := ForeignCLAT(s, Own{}); !ok || f.Name != want || f.Link != device {
+			t.Errorf("%s: %+v, %v; want %s", device, f, ok, want)
+		}
+		if f, ok := ForeignCLAT(s, Own{Device: 7}); ok {
+			t.Errorf("%s as our own device: %+v", device, f)
+		}
+	}
+}
+
 func TestForeignCLAT(t *testing.T) {
 	eth := link(2, "eth0", "2001:db8:1::2/64")
 	tests := map[string]struct {

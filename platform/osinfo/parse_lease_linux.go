@@ -2,6 +2,8 @@ package osinfo
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,11 +17,16 @@ const minV6OnlyWait = 300 * time.Second
 var names108 = []string{"unknown-108", "ipv6-only-preferred", "v6-only-preferred", "dhcp-ipv6-only-preferred",
 	"option_108", "ipv6_only_preferred", "ipv6_only_preferred_sec"}
 
+// names114 are what they call option 114, the address of a captive portal's API (RFC
+// 8910); it was another one's before, of which dhclient still has the name.
+var names114 = []string{"unknown-114", "default-url", "v4-captive-portal", "captive-portal", "option_114", "captive_portal"}
+
 // lease is one DHCPv4 lease.
 type lease struct {
 	link    string        // "" not said
 	expires time.Time     // zero: not said, or never
 	v6only  time.Duration // V6ONLY_WAIT, 0: option 108 was not there
+	portal  string        // URI of a captive portal's API, "" option 114 was not there
 }
 
 // parseLeases reads the leases of a file, in order. What is not understood is
@@ -38,8 +45,11 @@ func parseLeases(text string) (out []lease) {
 			one.dhclient(strings.Fields(line))
 		default: // KEY=value, one lease in the whole file
 			key, value, ok := strings.Cut(line, "=")
-			if ok && is108(key) {
-				one.v6only, any = wait108(strings.TrimSpace(value)), true
+			switch value = strings.TrimSpace(value); {
+			case ok && is(key, names108):
+				one.v6only, any = wait108(value), true
+			case ok && is(key, names114):
+				one.portal, any = uri(value), true
 			}
 		}
 	}
@@ -62,14 +72,30 @@ func (l *lease) dhclient(words []string) {
 		if n, err := strconv.ParseInt(words[2], 10, 64); err == nil {
 			l.expires = time.Unix(n, 0)
 		}
-	case len(words) == 3 && words[0] == "option" && is108(words[1]):
+	case len(words) == 3 && words[0] == "option" && is(words[1], names108):
 		l.v6only = wait108(words[2])
+	case len(words) == 3 && words[0] == "option" && is(words[1], names114):
+		l.portal = uri(words[2])
 	}
 }
 
-func is108(name string) bool {
+// uri reads an address of the web: text, in quotes or not, or bytes in hexadecimal. ""
+// for anything else, such as the URN that says that there is no portal (RFC 8910
+// section 2).
+func uri(text string) string {
+	text = strings.Trim(text, `"`)
+	if raw, err := hex.DecodeString(strings.ReplaceAll(text, ":", "")); err == nil {
+		text = string(raw)
+	}
+	if u, err := url.Parse(text); err != nil || u.Scheme != "https" || u.Host == "" {
+		return ""
+	}
+	return text
+}
+
+func is(name string, known []string) bool {
 	name = strings.ToLower(strings.TrimSpace(name))
-	for _, n := range names108 {
+	for _, n := range known {
 		if n == name {
 			return true
 		}

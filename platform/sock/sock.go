@@ -28,7 +28,8 @@ type Bound struct {
 // system has when the name is empty.
 func Dialer(link string) Bound { return Bound{link} }
 
-// DialContext connects like net.Dialer, to a literal address alone. Without the
+// DialContext connects like net.Dialer, to a literal address alone; a loopback address
+// is reached whatever the link. Without the
 // right to bind to a link the error is a *platform.PermissionError.
 func (b Bound) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	return b.dial(ctx, network, netip.Addr{}, addr)
@@ -56,7 +57,9 @@ func (b Bound) dial(ctx context.Context, network string, from netip.Addr, addr s
 	if from.IsValid() {
 		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
-	if b.link != "" {
+	// A stub on this machine answers nobody who is bound to another link; whom it asks
+	// is its own affair.
+	if b.link != "" && !to.Addr().IsLoopback() {
 		d.Control = func(network, _ string, c syscall.RawConn) error {
 			var err error
 			if cerr := c.Control(func(fd uintptr) { err = bind(fd, network, b.link) }); cerr != nil {

@@ -69,17 +69,36 @@ func pair(t *testing.T) netlink.Link {
 	return l
 }
 
-// TestBoundSocketUsesNoOtherLink dials a server on the loopback link.
+// TestBoundSocketUsesNoOtherLink dials a server on the loopback link by an address that
+// is not a loopback one.
 func TestBoundSocketUsesNoOtherLink(t *testing.T) {
 	inNamespace(t)
 	pair(t)
-	for network, host := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for network, ip := range map[string]string{"tcp4": "192.0.2.1", "tcp6": "2001:db8::1"} {
+		addr, err := netlink.ParseAddr(ip + map[string]string{"tcp4": "/32", "tcp6": "/128"}[network])
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr.Flags = unix.IFA_F_NODAD
+		if err := netlink.AddrAdd(lo, addr); err != nil {
+			t.Fatal(err)
+		}
+		host := net.JoinHostPort(ip, "0")
 		l, err := net.Listen(network, host)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
+		// The kernel makes the address's route a moment after the address.
 		c, err := Dialer("lo").DialContext(t.Context(), "tcp", l.Addr().String())
+		for try := 0; err != nil && try < 100; try++ {
+			<-time.After(20 * time.Millisecond)
+			c, err = Dialer("lo").DialContext(t.Context(), "tcp", l.Addr().String())
+		}
 		if err != nil {
 			t.Errorf("%s over lo: %v", network, err)
 		} else {
@@ -90,6 +109,42 @@ func TestBoundSocketUsesNoOtherLink(t *testing.T) {
 		if c, err := Dialer("eth0").DialContext(ctx, "tcp", l.Addr().String()); err == nil {
 			_ = c.Close()
 			t.Errorf("%s over eth0 reached a server on the loopback link", network)
+		}
+	}
+}
+
+// TestStubOfThisMachine: a resolver such as systemd-resolved's 127.0.0.53 is asked, whatever
+// link the question is for.
+func TestStubOfThisMachine(t *testing.T) {
+	inNamespace(t)
+	pair(t)
+	for _, host := range []string{"127.0.0.53:0", "[::1]:0"} {
+		stub, err := net.ListenPacket("udp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stub.Close()
+		go func() { // ends when stub is closed
+			buf := make([]byte, 10)
+			for {
+				n, from, err := stub.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				_, _ = stub.WriteTo(buf[:n], from)
+			}
+		}()
+		c, err := Dialer("eth0").DialContext(t.Context(), "udp", stub.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := c.Write([]byte("who")); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Read(make([]byte, 10)); err != nil {
+			t.Errorf("no answer from %s: %v", host, err)
 		}
 	}
 }

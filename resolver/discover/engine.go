@@ -143,7 +143,7 @@ func (e *engine) refresh(now time.Time) {
 func (e *engine) work(ctx context.Context, now time.Time) {
 	if !e.last.IsZero() {
 		// Round strips the monotonic reading, so that Sub takes the wall clock's.
-		if gap := asleep(now.Round(0).Sub(e.last.Round(0)), now.Sub(e.last)); gap > 0 {
+		if gap := Asleep(now.Round(0).Sub(e.last.Round(0)), now.Sub(e.last)); gap > 0 {
 			e.resume(now, gap)
 		}
 	}
@@ -209,11 +209,11 @@ func (e *engine) next(now time.Time) time.Time {
 	return next
 }
 
-// asleep returns for how long the machine was suspended, 0 for not at all, given
+// Asleep returns for how long the machine was suspended, 0 for not at all, given
 // how far the wall clock and Go's monotonic clock went. The latter stands still
 // meanwhile on Linux and macOS; lifetimes do not (spec R8781-9). A wall clock that
 // was set ahead looks the same; small differences are its correction.
-func asleep(wall, monotonic time.Duration) time.Duration {
+func Asleep(wall, monotonic time.Duration) time.Duration {
 	if gap := wall - monotonic; gap >= lookEvery {
 		return gap
 	}

@@ -22,7 +22,7 @@ func TestAsleep(t *testing.T) {
 		{"clock corrected", 6 * time.Second, time.Second, 0},
 		{"clock set back", -time.Hour, time.Second, 0},
 	} {
-		if got := asleep(tt.wall, tt.monotonic); got != tt.want {
+		if got := Asleep(tt.wall, tt.monotonic); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}

@@ -20,7 +20,7 @@ const (
 
 // playPortal is a captive portal on args[0]: its API by HTTPS on port 443, with the
 // certificate in args[1], and on port 80 it answers in place of everybody, until
-// somebody signs in.
+// somebody signs in, and again after a POST to /out.
 func playPortal(args []string) error {
 	if len(args) != 2 {
 		return errors.New("want an address and a file")
@@ -29,7 +29,7 @@ func playPortal(args []string) error {
 	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodPost:
-			in.Store(true)
+			in.Store(r.URL.Path != "/out")
 		case in.Load():
 			w.WriteHeader(http.StatusNoContent)
 		default:

@@ -20,15 +20,17 @@ const roleVariable = "REACH64_NETNS_ROLE"
 
 // roles are these programs.
 var roles = map[string]func(args []string) error{
-	"ask":    playAsk,
-	"dnssec": playDNSSEC,
-	"echo":   playEcho,
-	"inject": playInject,
-	"policy": playPolicyAgent,
-	"portal": playPortal,
-	"replay": playReplay,
-	"vpn":    playVPN,
-	"web":    playWeb,
+	"ask":        playAsk,
+	"dnssec":     playDNSSEC,
+	"echo":       playEcho,
+	"inject":     playInject,
+	"policy":     playPolicyAgent,
+	"portal":     playPortal,
+	"replay":     playReplay,
+	"stub":       playStub,
+	"journalled": playJournalled,
+	"vpn":        playVPN,
+	"web":        playWeb,
 }
 
 func TestMain(m *testing.M) {

@@ -148,7 +148,13 @@ func (l *lab) embedded(flags ...string) {
 // turn switches a part of the embedded router, such as "nat64 on".
 func (l *lab) turn(line string) {
 	l.t.Helper()
-	c, err := net.DialTimeout("unix", l.file("router.sock"), 5*time.Second)
+	l.turnAt("router.sock", line)
+}
+
+// turnAt is turn of the router with this control socket.
+func (l *lab) turnAt(socket, line string) {
+	l.t.Helper()
+	c, err := net.DialTimeout("unix", l.file(socket), 5*time.Second)
 	if err != nil {
 		l.t.Fatal(err)
 	}

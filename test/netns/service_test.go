@@ -62,30 +62,38 @@ func (s *service) kill9() {
 // written down here once more, so that the product's own types cannot hide a
 // changed name.
 type status struct {
-	Class  string  `json:"class"`
-	Path   string  `json:"path"`
-	Reason string  `json:"reason"`
-	Detail string  `json:"detail"`
-	Uplink *string `json:"uplink"`
+	Class   string  `json:"class"`
+	Path    string  `json:"path"`
+	Reason  string  `json:"reason"`
+	Detail  string  `json:"detail"`
+	Uplink  *string `json:"uplink"`
+	Uplinks []struct {
+		Name  string `json:"name"`
+		Class string `json:"class"`
+		CLAT  bool   `json:"clat"`
+	} `json:"uplinks"`
 	Prefix *string `json:"prefix"`
 	Source *string `json:"prefix_source"`
 	CLAT   *struct {
-		IPv4   string   `json:"ipv4"`
-		IPv6   string   `json:"ipv6"`
-		Device string   `json:"device"`
-		MTU    int      `json:"mtu"`
-		Ready  bool     `json:"ready"`
-		Routes []string `json:"routes"`
+		IPv4    string   `json:"ipv4"`
+		IPv6    string   `json:"ipv6"`
+		Device  string   `json:"device"`
+		Uplink  string   `json:"uplink"`
+		Restart string   `json:"on_restart"`
+		MTU     int      `json:"mtu"`
+		Ready   bool     `json:"ready"`
+		Routes  []string `json:"routes"`
 	} `json:"clat"`
 	Datapath *string `json:"datapath"`
 	Servers  []struct {
-		Name      string   `json:"name"`
-		Port      int      `json:"port"`
-		Address   *string  `json:"address"`
-		Path      string   `json:"path"`
-		Reachable *bool    `json:"reachable"`
-		RTT       *float64 `json:"rtt"`
-		Reason    string   `json:"reason"`
+		Name      string     `json:"name"`
+		Port      int        `json:"port"`
+		Address   *string    `json:"address"`
+		Path      string     `json:"path"`
+		Reachable *bool      `json:"reachable"`
+		RTT       *float64   `json:"rtt"`
+		Reason    string     `json:"reason"`
+		Checked   *time.Time `json:"checked_at"`
 	} `json:"servers"`
 	Sources []struct {
 		Source  string `json:"source"`
