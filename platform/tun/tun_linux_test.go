@@ -74,6 +74,13 @@ func up(t *testing.T, d *Device) {
 	ip(t, "link", "set", d.Name(), "up")
 	ip(t, "addr", "add", "192.0.2.1/24", "dev", d.Name())
 	ip(t, "addr", "add", "2001:db8::1/64", "dev", d.Name(), "nodad")
+	// The kernel makes the route that takes packets in its own time.
+	for range 1000 {
+		if strings.Contains(ip(t, "-6", "route", "show", "table", "local"), here.String()) {
+			return
+		}
+	}
+	t.Fatal("no packet for the address would be taken")
 }
 
 var (
