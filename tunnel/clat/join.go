@@ -16,6 +16,7 @@ import (
 type sendList struct {
 	udp     bool // UDP too
 	packets []toSend
+	wall    int // index in packets: nothing is joined to one before it
 	parts   []part
 	flat    [][]byte // of the packet that is written
 }
@@ -32,7 +33,7 @@ type toSend struct {
 	head        []byte // IP and the fixed transport header; what siit made, ours to change
 	first, last int    // indexes of parts
 	count       int    // of parts
-	flow        flow   // zero: nothing can be joined
+	flow        flow   // zero: not known
 	joined      bool
 	seg         seg
 }
@@ -51,7 +52,7 @@ type seg struct {
 	size     int    // bytes of payload per segment
 	seq      uint32 // TCP: of the first byte
 	options  []byte // TCP
-	closed   bool   // nothing may follow: the last segment is short, or pushed
+	closed   bool   // nothing may follow: the last segment is short, or pushed, or is none
 }
 
 const (
@@ -65,7 +66,7 @@ const (
 )
 
 func (s *sendList) reset() {
-	s.packets = s.packets[:0]
+	s.packets, s.wall = s.packets[:0], 0
 	s.parts = append(s.parts[:0], part{}) // index 0 is none
 }
 
@@ -85,20 +86,30 @@ func (s *sendList) packet(i int) (vnethdr.Header, [][]byte) {
 // add puts a packet at the end, or joins it to the last one of its flow.
 func (s *sendList) add(q siit.Packet) {
 	p := toSend{hdr: q.Hdr, head: q.Head}
-	if p.parse(q.Tail, s.udp) {
-		for i := len(s.packets) - 1; i >= 0; i-- {
-			if last := &s.packets[i]; last.flow == p.flow {
-				if last.takes(&p) {
-					s.join(last, &p, q.Tail)
-					return
-				}
-				break
-			}
+	switch can := p.parse(q.Tail, s.udp); {
+	case p.flow == flow{}: // a fragment, say, that belongs to any of the flows
+		s.wall = len(s.packets) + 1
+	case !can:
+		p.seg.closed = true
+	default:
+		if last := s.last(p.flow); last != nil && last.takes(&p) {
+			s.join(last, &p, q.Tail)
+			return
 		}
 	}
 	p.first = s.part(q.Tail)
 	p.last, p.count = p.first, 1
 	s.packets = append(s.packets, p)
+}
+
+// last returns the last packet of a flow, nil when there is none.
+func (s *sendList) last(f flow) *toSend {
+	for i := len(s.packets) - 1; i >= s.wall; i-- {
+		if s.packets[i].flow == f {
+			return &s.packets[i]
+		}
+	}
+	return nil
 }
 
 func (s *sendList) part(b []byte) int {
@@ -120,53 +131,52 @@ func (s *sendList) join(to, p *toSend, tail []byte) {
 	}
 }
 
-// parse finds out whether the packet can be joined to others, and fills in flow and
-// seg if so.
+// parse finds out the flow of a packet, and whether it can be joined to others; if so
+// it fills in seg.
 func (p *toSend) parse(tail []byte, withUDP bool) bool {
 	h := p.head
-	// What the kernel checked or will complete; a checksum that nobody has looked at
-	// may be wrong, and would be made anew.
-	if p.hdr.Flags == 0 || len(h) < 28 {
-		return false
-	}
 	var f flow
-	switch ip := 20; {
-	case h[0] == 0x45 && binary.BigEndian.Uint16(h[6:])&fragmentMask == 0:
+	switch {
+	case len(h) >= 28 && h[0] == 0x45 && binary.BigEndian.Uint16(h[6:])&fragmentMask == 0:
 		f = flow{ip: 4, proto: h[protoAt4], host: binary.BigEndian.Uint32(h[12:])}
-		p.seg.ip = ip
-	case h[0]>>4 == 6 && len(h) >= 48:
+		p.seg.ip = 20
+	case len(h) >= 48 && h[0]>>4 == 6:
 		f = flow{ip: 6, proto: h[nextAt6], host: binary.BigEndian.Uint32(h[36:])}
 		p.seg.ip = 40
-	default:
+	}
+	if f.proto != tcp && f.proto != udp {
 		return false
 	}
 	l4 := h[p.seg.ip:]
 	f.ports = binary.BigEndian.Uint32(l4)
+	p.flow = f
 	switch {
-	case f.proto == tcp && len(l4) == 20:
+	case p.hdr.Flags == 0:
+		// Nobody has looked at the checksum, which may be wrong and would be made anew.
+		return false
+	case f.proto == tcp && len(l4) == 20 && l4[13]&^psh == ack:
 		n := int(l4[12]>>4)*4 - 20
-		if l4[13]&^psh != ack || n > len(tail) {
+		if n < 0 || n > len(tail) {
 			return false
 		}
 		p.seg.options, p.seg.head = tail[:n], len(h)+n
 		p.seg.seq, p.seg.closed = binary.BigEndian.Uint32(l4[4:]), l4[13]&psh != 0
-	case f.proto == udp && len(l4) == 8 && withUDP && int(binary.BigEndian.Uint16(l4[4:])) == 8+len(tail):
+	case f.proto == udp && withUDP && int(binary.BigEndian.Uint16(l4[4:])) == 8+len(tail):
 		p.seg.head = len(h)
 	default:
 		return false
 	}
 	p.seg.payload = len(h) + len(tail) - p.seg.head
 	p.seg.size = p.seg.payload
-	if want := gsoType(f); p.hdr.GSOType == want {
+	if p.hdr.GSOType == gsoType(f) {
 		p.seg.size = int(p.hdr.GSOSize)
 	} else if p.hdr.GSOType != vnethdr.GSONone {
 		return false
 	}
-	if p.seg.payload == 0 || p.seg.size == 0 {
+	if p.seg.size == 0 {
 		return false
 	}
 	p.seg.closed = p.seg.closed || p.seg.payload%p.seg.size != 0
-	p.flow = f
 	return true
 }
 
