@@ -385,22 +385,3 @@ func TestEndOfReading(t *testing.T) {
 		})
 	}
 }
-
-func TestNoAllocationPerPacket(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
-		d := mustOpen(t, "clat0")
-		up(t, d)
-		ask, buf := echoRequest(), make([]byte, MaxPacket)
-		trip := func() {
-			if err := d.WritePacket(vnethdr.Header{}, ask[:40], ask[40:]); err != nil {
-				t.Error(err)
-			}
-			if _, _, err := d.ReadPacket(buf); err != nil {
-				t.Error(err)
-			}
-		}
-		if got := testing.AllocsPerRun(200, trip); got != 0 {
-			t.Errorf("%v allocations for one write and one read, want 0", got)
-		}
-	})
-}
