@@ -67,7 +67,7 @@ func serve(conn *net.TCPConn) error {
 		_, err = conn.Write(b[:])
 		return err
 	case download:
-		return give(conn, time.Now().Add(r.long), 0)
+		return give(conn, time.Now().Add(r.long), float64(r.rate))
 	}
 	n, err := take(conn, time.Now().Add(r.long))
 	if err != nil {
@@ -100,16 +100,12 @@ func give(conn *net.TCPConn, until time.Time, rate float64) error {
 	if rate > 0 {
 		buf = buf[:min(bufSize, max(1460, int(rate/200)))] // some five milliseconds' worth
 	}
-	begin, sent := time.Now(), 0
-	for now := begin; now.Before(until); now = time.Now() {
-		if rate > 0 {
-			if early := time.Duration(float64(sent)/rate*1e9) - now.Sub(begin); early > 0 {
-				time.Sleep(early)
-			}
-		}
+	begin, sent := time.Now(), uint64(0)
+	for time.Now().Before(until) {
+		pause(begin, sent, rate)
 		_ = conn.SetWriteDeadline(until)
 		n, err := conn.Write(buf)
-		sent += n
+		sent += uint64(n)
 		if err != nil {
 			if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 				return nil
@@ -120,13 +116,16 @@ func give(conn *net.TCPConn, until time.Time, rate float64) error {
 	return nil
 }
 
-// sink takes datagrams.
+// sink takes datagrams. Those that begin with echo go back, from the address that
+// they were sent to.
 func sink(pc net.PacketConn) {
 	_ = pc.(*net.UDPConn).SetReadBuffer(4 << 20)
 	p := ipv6.NewPacketConn(pc)
+	_ = p.SetControlMessage(ipv6.FlagDst, true) // without it the system chooses the address
 	batch := make([]ipv6.Message, 64)
 	for i := range batch {
 		batch[i].Buffers = [][]byte{make([]byte, 2048)}
+		batch[i].OOB = ipv6.NewControlMessage(ipv6.FlagDst)
 	}
 	for {
 		n, err := p.ReadBatch(batch, 0)
@@ -134,8 +133,15 @@ func sink(pc net.PacketConn) {
 			return
 		}
 		for _, m := range batch[:n] {
-			if b := m.Buffers[0][:m.N]; m.N > 0 && b[0] == byte(echo) {
+			b := m.Buffers[0][:m.N]
+			if m.N == 0 || b[0] != byte(echo) {
+				continue
+			}
+			var cm ipv6.ControlMessage
+			if cm.Parse(m.OOB[:m.NN]) != nil || cm.Dst == nil {
 				_, _ = pc.WriteTo(b, m.Addr)
+			} else {
+				_, _ = p.WriteTo(b, &ipv6.ControlMessage{Src: cm.Dst}, m.Addr)
 			}
 		}
 	}

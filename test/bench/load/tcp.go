@@ -16,7 +16,7 @@ type Streams struct {
 	N       int           `json:"n"`
 	Down    bool          `json:"down"` // the server sends
 	Long    time.Duration `json:"long"`
-	Rate    float64       `json:"rate"`    // bytes a second of all streams together, 0: as fast as it goes; upload alone
+	Rate    float64       `json:"rate"`    // bytes a second of all streams together, 0: as fast as it goes
 	Patient time.Duration `json:"patient"` // how long connecting may take
 }
 
@@ -69,7 +69,7 @@ func (s Streams) Run(ctx context.Context) StreamsResult {
 }
 
 func (s Streams) stream(conn *net.TCPConn) (uint64, error) {
-	r := request{mode: upload, long: s.Long}
+	r := request{mode: upload, long: s.Long, rate: uint64(s.Rate / float64(s.N))}
 	if s.Down {
 		r.mode = download
 	}
