@@ -103,7 +103,7 @@ var Table = map[string]Entry{
 	"test/testcount":    {Kind: Support},
 	"test/vnet":         {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
 	"test/endpoint":     {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
-	"test/netns":        {Kind: Lab, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
+	"test/netns":        {Kind: Lab, May: []string{"test/backup", "test/bench/load", "test/endpoint", "test/vnet"}},
 }
 
 // TagFolders are the only places for build tags, file names that end in an

@@ -22,6 +22,7 @@ const (
 	native  = "native" // the contender that the others are compared with
 	prefix  = "2001:db8:64:ff9b::/96"
 	server4 = "198.51.100.10"
+	server6 = "2001:db8:64:ff9b::c633:640a" // server4 in prefix
 	port    = 7000
 )
 
@@ -86,7 +87,8 @@ func (b *bench) makePeer() (err error) {
 	if b.peer, err = b.space("peer"); err != nil {
 		return err
 	}
-	if err := b.peer.ip("-6 route add local " + prefix + " dev lo"); err != nil {
+	// A datagram's answer can only come from an address that is somebody's own.
+	if err := b.peer.ip("-6 route add local " + prefix + " dev lo\n addr add " + server6 + "/128 dev lo nodad"); err != nil {
 		return err
 	}
 	b.server, err = b.peer.start("server", b.self, "play-serve", fmt.Sprintf("[::]:%d", port))

@@ -124,7 +124,7 @@ func sink(pc net.PacketConn) {
 	_ = p.SetControlMessage(ipv6.FlagDst, true) // without it the system chooses the address
 	batch := make([]ipv6.Message, 64)
 	for i := range batch {
-		batch[i].Buffers = [][]byte{make([]byte, 2048)}
+		batch[i].Buffers = [][]byte{make([]byte, maxDatagram)}
 		batch[i].OOB = ipv6.NewControlMessage(ipv6.FlagDst)
 	}
 	for {

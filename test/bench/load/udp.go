@@ -33,6 +33,9 @@ type DatagramsResult struct {
 	Errors []string `json:"errors"`
 }
 
+// maxDatagram is the largest payload in bytes.
+const maxDatagram = 9000
+
 // patience is how long to wait for the last ones to come back.
 const patience = 500 * time.Millisecond
 
@@ -110,7 +113,7 @@ func (d Datagrams) send(ctx context.Context, conns []*net.UDPConn) (sent uint64,
 
 // watch counts what comes back to one flow, until its deadline.
 func watch(c *net.UDPConn, back, late *atomic.Uint64) {
-	buf, next := make([]byte, 2048), uint64(0)
+	buf, next := make([]byte, maxDatagram), uint64(0)
 	for {
 		n, err := c.Read(buf)
 		var timeout net.Error
