@@ -8,6 +8,9 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
+SOAK ?= 10m
+# More flags of test/bench, such as BENCH='-only tcp -rounds 3'.
+BENCH ?=
 # Everything without cgo uses the same flags, so that the targets share one cache.
 BUILD := -trimpath -buildvcs=false
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -82,10 +85,21 @@ demo: build ## back up through an IPv6-only network, with and without reach64
 lab: build ## a shell inside the lab network
 	@bin/reach64-lab shell
 
+# The bench measures the binary that it stands beside.
 .PHONY: bench
-bench: build ## measure: Go benchmarks, then the service in the lab (as root)
+bench: build peers ## measure the datapaths beside native IPv6 and tayga (as root; QUICK=1: 3 minutes)
+	CGO_ENABLED=0 go build $(BUILD) -o bin/ ./test/bench
+	bin/bench $(if $(QUICK),-quick) $(BENCH)
+
+.PHONY: soak
+soak: build peers ## mixed traffic on each datapath for SOAK, 10 minutes by default (as root)
+	CGO_ENABLED=0 go build $(BUILD) -o bin/ ./test/bench
+	bin/bench -soak $(SOAK) $(BENCH)
+
+.PHONY: microbench
+microbench: ## run the Go benchmarks, and measure footprint and start in the lab (as root)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
-	go test -count=1 -v -run 'TestThroughputBesideNative|TestIdleFootprint|TestTimeFromRAToHandshake' ./test/netns
+	go test -count=1 -v -run 'TestIdleFootprint|TestTimeFromRAToHandshake' ./test/netns
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -16,6 +17,7 @@ import (
 	"github.com/reach64/reach64/platform/sock"
 	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/tunnel/bpf"
+	"github.com/reach64/reach64/tunnel/clat"
 )
 
 // SystemEdges returns the edges of the operating system that this program runs
@@ -33,11 +35,11 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 		Monitor:   monitor,
 		Configure: netcfg.New(j, log),
 		OpenDevice: func(name string) (Device, error) {
-			d, err := tun.Open(name)
+			d, err := tun.OpenQueues(name, runtime.GOMAXPROCS(0))
 			if err != nil {
 				return nil, err
 			}
-			return d, nil
+			return device{d}, nil
 		},
 		Steer:    attach,
 		RA:       conn,
@@ -68,6 +70,18 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 	}
 	UseDirectAccess(&e, log, directaccess.System)
 	return e, func() { _ = conn.Close() }, nil
+}
+
+// device is a TUN whose queues are the CLAT's.
+type device struct{ *tun.Device }
+
+// Queues implements clat.Queued.
+func (d device) Queues() []clat.Queue {
+	var list []clat.Queue
+	for _, q := range d.Device.Queues() {
+		list = append(list, q)
+	}
+	return list
 }
 
 func attach(s Steer) (Steering, error) {

@@ -74,6 +74,13 @@ func up(t *testing.T, d *Device) {
 	ip(t, "link", "set", d.Name(), "up")
 	ip(t, "addr", "add", "192.0.2.1/24", "dev", d.Name())
 	ip(t, "addr", "add", "2001:db8::1/64", "dev", d.Name(), "nodad")
+	// The kernel makes the route that takes packets in its own time.
+	for range 1000 {
+		if strings.Contains(ip(t, "-6", "route", "show", "table", "local"), here.String()) {
+			return
+		}
+	}
+	t.Fatal("no packet for the address would be taken")
 }
 
 var (
@@ -377,23 +384,4 @@ func TestEndOfReading(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestNoAllocationPerPacket(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
-		d := mustOpen(t, "clat0")
-		up(t, d)
-		ask, buf := echoRequest(), make([]byte, MaxPacket)
-		trip := func() {
-			if err := d.WritePacket(vnethdr.Header{}, ask[:40], ask[40:]); err != nil {
-				t.Error(err)
-			}
-			if _, _, err := d.ReadPacket(buf); err != nil {
-				t.Error(err)
-			}
-		}
-		if got := testing.AllocsPerRun(200, trip); got != 0 {
-			t.Errorf("%v allocations for one write and one read, want 0", got)
-		}
-	})
 }

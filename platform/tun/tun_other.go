@@ -10,16 +10,16 @@ import (
 // port has no content: open never gives a Device here.
 type port struct{}
 
-func open(string) (*Device, error) { return nil, platform.Unsupported("TUN device with offloads") }
+var errUnsupported = platform.Unsupported("TUN device with offloads")
+
+func open(string, int) (*Device, error) { return nil, errUnsupported }
 
 func (port) readPacket([]byte) (vnethdr.Header, int, error) {
-	return vnethdr.Header{}, 0, platform.Unsupported("TUN device with offloads")
+	return vnethdr.Header{}, 0, errUnsupported
 }
 
-func (port) writePacket(vnethdr.Header, []byte, []byte) error {
-	return platform.Unsupported("TUN device with offloads")
-}
-
-func (port) close() error { return platform.Unsupported("TUN device with offloads") }
-
-func check() error { return platform.Unsupported("TUN device") }
+func (port) readBatch([]byte, []vnethdr.Packet) (int, error)  { return 0, errUnsupported }
+func (port) writePacket(vnethdr.Header, []byte, []byte) error { return errUnsupported }
+func (port) writeParts(vnethdr.Header, [][]byte) error        { return errUnsupported }
+func (*Device) close() error                                  { return errUnsupported }
+func check() error                                            { return platform.Unsupported("TUN device") }

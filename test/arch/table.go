@@ -94,13 +94,16 @@ var Table = map[string]Entry{
 	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
 
 	// Tests. vnet's NAT64 must not share the translator with what it tests.
-	"test/arch":       {Kind: Support},
-	"test/backup":     {Kind: Support},
-	"test/signedzone": {Kind: Support},
-	"test/testcount":  {Kind: Support},
-	"test/vnet":       {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
-	"test/endpoint":   {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
-	"test/netns":      {Kind: Lab, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
+	"test/arch":         {Kind: Support},
+	"test/backup":       {Kind: Support},
+	"test/bench":        {Kind: Lab, May: []string{"test/bench/load", "test/bench/report"}},
+	"test/bench/load":   {Kind: Support},
+	"test/bench/report": {Kind: Support},
+	"test/signedzone":   {Kind: Support},
+	"test/testcount":    {Kind: Support},
+	"test/vnet":         {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
+	"test/endpoint":     {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
+	"test/netns":        {Kind: Lab, May: []string{"test/backup", "test/bench/load", "test/endpoint", "test/vnet"}},
 }
 
 // TagFolders are the only places for build tags, file names that end in an
@@ -114,6 +117,7 @@ const MaxLines = 400
 // number of their calls of time.Sleep. Files that import testing/synctest sleep
 // in synthetic time and need no entry.
 var Sleeps = map[string]int{
+	"test/bench/load/load.go":        1, // keeps the rate of what is sent
 	"platform/tun/tun_linux_test.go": 1, // lets goroutines get into the poller; either order passes
 	"test/vnet/helpers_test.go":      1, // polls a netstack, which runs on real time
 	"test/vnet/nat64_test.go":        1, // two intervals of a netstack, which runs on real time

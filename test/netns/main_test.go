@@ -21,14 +21,16 @@ const roleVariable = "REACH64_NETNS_ROLE"
 // roles are these programs.
 var roles = map[string]func(args []string) error{
 	"ask":        playAsk,
+	"datagrams":  playDatagrams,
 	"dnssec":     playDNSSEC,
 	"echo":       playEcho,
 	"inject":     playInject,
+	"journalled": playJournalled,
 	"policy":     playPolicyAgent,
 	"portal":     playPortal,
 	"replay":     playReplay,
+	"serve":      playServe,
 	"stub":       playStub,
-	"journalled": playJournalled,
 	"vpn":        playVPN,
 	"web":        playWeb,
 }

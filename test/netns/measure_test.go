@@ -137,11 +137,11 @@ func resident(pid int) (int, error) {
 	return 0, fmt.Errorf("no VmRSS of %d", pid)
 }
 
-// TestThroughputBesideNative has no NAT64 in the way: the peer holds the
-// synthesized address itself, so that the CLAT and native IPv6 differ in nothing
+// besidePeer makes a lab with no NAT64 in the way: the peer holds the synthesized
+// address itself, so that the CLAT and native IPv6 to 2001:db8:1::1 differ in nothing
 // but the CLAT.
-func TestThroughputBesideNative(t *testing.T) {
-	need(t, "iperf3")
+func besidePeer(t *testing.T) (*lab, *service) {
+	t.Helper()
 	l := bareLab(t)
 	l.server4 = netip.MustParseAddr(documentation)
 	peer6 := synthesized(ownPrefix, l.server4)
@@ -151,11 +151,16 @@ func TestThroughputBesideNative(t *testing.T) {
 	l.client.ip("addr add 2001:db8:1::2/64 dev eth0 nodad\n link set eth0 up\n -6 route add default via 2001:db8:1::1")
 	l.resolver("2001:db8:1::1") // nobody listens there
 	l.web(l.server, peer6)
-	l.server.start("iperf3", "iperf3", "-s")
 	s := l.service(documentation, "[discovery]\nprefixes = [\""+ownPrefix+"\"]\n").start()
 	st := s.up()
 	t.Logf("datapath %s, MTU %d", deref(st.Datapath), st.CLAT.MTU)
+	return l, s
+}
 
+func TestThroughputBesideNative(t *testing.T) {
+	need(t, "iperf3")
+	l, _ := besidePeer(t)
+	l.server.start("iperf3", "iperf3", "-s")
 	for _, direction := range [][]string{{}, {"-R"}} {
 		var clat, native []float64
 		for range 3 {

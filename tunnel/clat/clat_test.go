@@ -90,16 +90,21 @@ var (
 	ttl1  = unhex("45000020 12344000 0111e576 c0000001 c0000221 13880035 000ccb58 68693634")
 )
 
-func newCLAT(t *testing.T, p Port) *CLAT {
+func translator(t testing.TB) *siit.Translator {
 	t.Helper()
 	tr, err := siit.New(siit.Config{Prefix: nat64.WellKnown(), CLAT4: netip.MustParseAddr("192.0.0.1"),
 		CLAT6: netip.MustParseAddr("2001:db8:1:2:c1a7:0:0:1"), MTU4: 1480, MTU6: 1500, NonGlobal: nat64.NonGlobalAlways})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tr
+}
+
+func newCLAT(t *testing.T, p Port) *CLAT {
+	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return New(log, p, tr)
+	return New(log, p, translator(t))
 }
 
 // play runs a CLAT until it has read everything, then ends it.

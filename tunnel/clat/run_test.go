@@ -194,8 +194,8 @@ func TestCountersAreReadWhileItRuns(t *testing.T) {
 
 func TestOnePacketAllocatesNothing(t *testing.T) {
 	p := quietPort{udp4}
-	w := worker{clat: newCLAT(t, p), buf: make([]byte, bufSize), out: siit.NewBatch()}
-	if n := testing.AllocsPerRun(100, func() { _ = w.one() }); n != 0 {
+	w := newCLAT(t, p).workers[0]
+	if n := testing.AllocsPerRun(100, func() { _ = w.batch() }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if w.clat.Stats()["4to6-translated"] == 0 {

@@ -9,7 +9,7 @@ import (
 // directions is the number of values of siit.Direction.
 const directions = 3
 
-// counters are written by the worker and read by anybody.
+// counters are written by one worker and read by anybody.
 type counters struct {
 	packets     [directions][siit.NumVerdicts]atomic.Uint64
 	bytes       [directions]atomic.Uint64
@@ -29,19 +29,23 @@ func (c *counters) add(d siit.Direction, v siit.Verdict, n int) {
 // translated packets as "4to6-bytes". A super-packet counts as one packet.
 func (c *CLAT) Stats() map[string]uint64 {
 	out := make(map[string]uint64)
-	put := func(name string, v uint64) {
-		if v > 0 {
-			out[name] = v
+	sum := func(name string, of func(*counters) *atomic.Uint64) {
+		total := uint64(0)
+		for _, w := range c.workers {
+			total += of(&w.stats).Load()
+		}
+		if total > 0 {
+			out[name] = total
 		}
 	}
 	for d := range directions {
 		dir := siit.Direction(d).String()
 		for v := range int(siit.NumVerdicts) {
-			put(dir+"-"+siit.Verdict(v).String(), c.stats.packets[d][v].Load())
+			sum(dir+"-"+siit.Verdict(v).String(), func(n *counters) *atomic.Uint64 { return &n.packets[d][v] })
 		}
-		put(dir+"-bytes", c.stats.bytes[d].Load())
+		sum(dir+"-bytes", func(n *counters) *atomic.Uint64 { return &n.bytes[d] })
 	}
-	put("errors-suppressed", c.stats.suppressed.Load())
-	put("write-errors", c.stats.writeErrors.Load())
+	sum("errors-suppressed", func(n *counters) *atomic.Uint64 { return &n.suppressed })
+	sum("write-errors", func(n *counters) *atomic.Uint64 { return &n.writeErrors })
 	return out
 }

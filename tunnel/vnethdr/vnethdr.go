@@ -40,6 +40,12 @@ type Header struct {
 	CsumOffset uint16 // byte offset of the checksum field from CsumStart
 }
 
+// Packet is one packet with its offload state, as a device gives it.
+type Packet struct {
+	Hdr  Header
+	Data []byte
+}
+
 // Parse reads the first Size bytes of b, in the machine's byte order. The
 // caller guarantees the length.
 func Parse(b []byte) Header {
