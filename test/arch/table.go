@@ -96,6 +96,7 @@ var Table = map[string]Entry{
 	// Tests. vnet's NAT64 must not share the translator with what it tests.
 	"test/arch":       {Kind: Support},
 	"test/backup":     {Kind: Support},
+	"test/packets":    {Kind: Support},
 	"test/signedzone": {Kind: Support},
 	"test/testcount":  {Kind: Support},
 	"test/vnet":       {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/tunnel/siit"
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
@@ -209,20 +210,23 @@ func TestBadConfigIsRefused(t *testing.T) {
 		t.Fatalf("good configuration: %v", err)
 	}
 	for name, change := range map[string]func(*Config){
-		"no TUN":               func(c *Config) { c.TUN = 0 },
-		"no uplink":            func(c *Config) { c.Uplink = -1 },
-		"TUN is the uplink":    func(c *Config) { c.Uplink = c.TUN },
-		"no address":           func(c *Config) { c.CLAT6 = netip.Addr{} },
-		"IPv4 address":         func(c *Config) { c.CLAT6 = netip.MustParseAddr("192.0.0.1") },
-		"mapped address":       func(c *Config) { c.CLAT6 = netip.MustParseAddr("::ffff:192.0.0.1") },
-		"link-local address":   func(c *Config) { c.CLAT6 = netip.MustParseAddr("fe80::1") },
-		"address with a zone":  func(c *Config) { c.CLAT6 = c.CLAT6.WithZone("up0") },
-		"multicast address":    func(c *Config) { c.CLAT6 = netip.MustParseAddr("ff02::1") },
-		"unspecified address":  func(c *Config) { c.CLAT6 = netip.IPv6Unspecified() },
-		"no prefix":            func(c *Config) { c.Prefixes = nil },
-		"empty prefix":         func(c *Config) { c.Prefixes = []nat64.Prefix{{}} },
-		"five prefixes":        func(c *Config) { c.Prefixes = make([]nat64.Prefix, 5) },
-		"mode that is not one": func(c *Config) { c.Mode = 3 },
+		"no TUN":                       func(c *Config) { c.TUN = 0 },
+		"no uplink":                    func(c *Config) { c.Uplink = -1 },
+		"TUN is the uplink":            func(c *Config) { c.Uplink = c.TUN },
+		"no address":                   func(c *Config) { c.CLAT6 = netip.Addr{} },
+		"IPv4 address":                 func(c *Config) { c.CLAT6 = netip.MustParseAddr("192.0.0.1") },
+		"mapped address":               func(c *Config) { c.CLAT6 = netip.MustParseAddr("::ffff:192.0.0.1") },
+		"link-local address":           func(c *Config) { c.CLAT6 = netip.MustParseAddr("fe80::1") },
+		"address with a zone":          func(c *Config) { c.CLAT6 = c.CLAT6.WithZone("up0") },
+		"multicast address":            func(c *Config) { c.CLAT6 = netip.MustParseAddr("ff02::1") },
+		"unspecified address":          func(c *Config) { c.CLAT6 = netip.IPv6Unspecified() },
+		"no prefix":                    func(c *Config) { c.Prefixes = nil },
+		"empty prefix":                 func(c *Config) { c.Prefixes = []nat64.Prefix{{}} },
+		"five prefixes":                func(c *Config) { c.Prefixes = make([]nat64.Prefix, 5) },
+		"mode that is not one":         func(c *Config) { c.Mode = 3 },
+		"another prefix to translate":  func(c *Config) { c.Translate = &siit.Config{Prefix: nat64.WellKnown(), CLAT6: labCLAT} },
+		"another address to translate": func(c *Config) { c.Translate = &siit.Config{Prefix: labPrefix, CLAT6: labHost} },
+		"nothing else to translate":    func(c *Config) { c.Translate = &siit.Config{Prefix: labPrefix, CLAT6: labCLAT} },
 	} {
 		c := good
 		change(&c)
