@@ -69,10 +69,19 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 	return e, func() { _ = conn.Close() }, nil
 }
 
+// kernelSteering is the kernel's BPF programs.
+type kernelSteering struct{ *bpf.Steering }
+
+func (k kernelSteering) Change(s Steer) error { return k.Steering.Change(bpfConfig(s)) }
+
 func attach(s Steer) (Steering, error) {
-	st, err := bpf.Attach(bpf.Config{TUN: s.Device, Uplink: s.Uplink, Ethernet: s.Ethernet, CLAT6: s.CLAT6, Prefixes: s.Prefixes})
+	st, err := bpf.Attach(bpfConfig(s))
 	if err != nil {
 		return nil, err
 	}
-	return st, nil
+	return kernelSteering{st}, nil
+}
+
+func bpfConfig(s Steer) bpf.Config {
+	return bpf.Config{TUN: s.Device, Uplink: s.Uplink, Ethernet: s.Ethernet, CLAT6: s.CLAT6, Prefixes: s.Prefixes, Translate: s.Translate}
 }
