@@ -10,7 +10,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/agent/reach"
 	"github.com/reach64/reach64/platform"
+	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/siit"
 )
@@ -29,8 +31,9 @@ func allowed(value string) []string {
 // carry has the instance's packets carried by the best datapath that is wanted and
 // can be had, and notes why that is not a faster one. It is called again when the
 // configuration or the servers' addresses have changed: flows live on.
-func (a *Agent) carry(in *instance) error {
+func (a *Agent) carry(have netstate.Snapshot, in *instance) error {
 	var refused []error
+	in.nextHop = nextHop(have, in.want)
 	for _, d := range allowed(a.conf.Path.Datapath) {
 		err := a.attach(in, d)
 		if err == nil {
@@ -46,9 +49,16 @@ func (a *Agent) carry(in *instance) error {
 	return fmt.Errorf("no datapath: %w", errors.Join(refused...))
 }
 
+// nextHop is the router to the NAT64, not valid where there is none or a choice.
+func nextHop(have netstate.Snapshot, c reach.CLAT) netip.Addr {
+	router, _ := have.NextHop(c.Uplink, c.Prefix.Netip())
+	return router
+}
+
 // attach sets the datapath up, or changes the one that is there into it.
 func (a *Agent) attach(in *instance, datapath string) error {
-	s := Steer{Device: in.dev.Index(), Uplink: in.want.Uplink, Ethernet: in.want.Ethernet, CLAT6: in.addr6, Prefixes: []nat64.Prefix{in.want.Prefix}}
+	s := Steer{Device: in.dev.Index(), Uplink: in.want.Uplink, Ethernet: in.want.Ethernet, CLAT6: in.addr6,
+		Prefixes: []nat64.Prefix{in.want.Prefix}, NextHop: in.nextHop}
 	if datapath == config.DatapathBPF {
 		// What ICMP errors depend on is left out: they are not translated there.
 		c := a.translation(in)

@@ -13,6 +13,7 @@ import (
 	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/reach"
 	"github.com/reach64/reach64/platform"
+	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/nat64"
 )
 
@@ -68,7 +69,7 @@ func TestFastestDatapathThatCanBeHad(t *testing.T) {
 		k := &kernel{refuse: map[bool]error{true: tt.bpf, false: tt.tun}}
 		a := &Agent{edges: Edges{Steer: k.steer}, conf: config.Config{Path: config.Path{Datapath: tt.wanted}}}
 		in := instanceForTest()
-		err := a.carry(in)
+		err := a.carry(netstate.Snapshot{}, in)
 		text := in.note
 		if err != nil {
 			text = err.Error()
@@ -111,7 +112,7 @@ func TestDatapathIsSwitched(t *testing.T) {
 		logged           int
 	}{{"auto", "tun", 0}, {"tun", "tun", 1}, {"bpf", "bpf", 2}, {"bpf", "bpf", 2}, {"auto", "bpf", 2}, {"tun", "tun", 3}} {
 		a.conf.Path.Datapath = step.wanted
-		if err := a.carry(in); err != nil {
+		if err := a.carry(netstate.Snapshot{}, in); err != nil {
 			t.Fatal(err)
 		}
 		if in.datapath != step.datapath || len(hook.AllEntries()) != step.logged {

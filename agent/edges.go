@@ -80,6 +80,7 @@ type Steer struct {
 	Ethernet       bool // of the uplink
 	CLAT6          netip.Addr
 	Prefixes       []nat64.Prefix
+	NextHop        netip.Addr // the router to the prefixes, not valid: it has to be looked up
 	// Translate is what is to be translated on the way, nil nothing: all goes to the
 	// device's reader.
 	Translate *siit.Config

@@ -46,6 +46,7 @@ type instance struct {
 
 	datapath string // of the Datapath words of config
 	note     string // why it is not a faster one, "" there is none
+	nextHop  netip.Addr
 
 	routes  []netip.Prefix
 	ready   bool
@@ -85,7 +86,7 @@ func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLA
 		return nil, fmt.Errorf("configure addresses: %w", err)
 	}
 	in.applied = a.now()
-	if err = a.carry(in); err != nil {
+	if err = a.carry(have, in); err != nil {
 		return nil, err
 	}
 	in.engine = clat.New(a.log, in.dev, tr)
@@ -172,7 +173,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 		}
 	case !found && in.ready:
 		return false, nil // the snapshot is from before it was added again
-	case in.ready && !in.stale && slices.Equal(routes, in.routes):
+	case in.ready && !in.stale && slices.Equal(routes, in.routes) && in.nextHop == nextHop(have, in.want):
 		return false, nil
 	}
 	tr, err := a.translator(in, routes)
@@ -180,7 +181,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 		return false, err
 	}
 	in.engine.SetTranslator(tr)
-	if err := a.carry(in); err != nil {
+	if err := a.carry(have, in); err != nil {
 		return false, err
 	}
 	in.routes, in.stale = routes, false

@@ -83,5 +83,5 @@ func attach(s Steer) (Steering, error) {
 }
 
 func bpfConfig(s Steer) bpf.Config {
-	return bpf.Config{TUN: s.Device, Uplink: s.Uplink, Ethernet: s.Ethernet, CLAT6: s.CLAT6, Prefixes: s.Prefixes, Translate: s.Translate}
+	return bpf.Config{TUN: s.Device, Uplink: s.Uplink, Ethernet: s.Ethernet, CLAT6: s.CLAT6, Prefixes: s.Prefixes, NextHop: s.NextHop, Translate: s.Translate}
 }

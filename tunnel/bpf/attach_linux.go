@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Steering are attached programs. It lasts until Close; with tcx also no longer than
@@ -67,7 +71,18 @@ func (p *programs) places(c Config) []wanted {
 	return append(list, wanted{hook{c.Uplink, false}, p.uplink, uplink})
 }
 
+// plain leaves the next hop to the kernel where routing policy may have it differ by
+// source address or mark.
+func plain(c Config) Config {
+	rules, err := netlink.RuleList(netlink.FAMILY_V6)
+	if err != nil || slices.ContainsFunc(rules, func(r netlink.Rule) bool { return r.Table != unix.RT_TABLE_LOCAL && r.Table != unix.RT_TABLE_MAIN }) {
+		c.NextHop = netip.Addr{}
+	}
+	return c
+}
+
 func attach(c Config) (*Steering, error) {
+	c = plain(c)
 	loaded, err := load(c, nil)
 	if err != nil {
 		return nil, fmt.Errorf("attach steering: %w", err)
@@ -135,6 +150,7 @@ func (s *Steering) change(c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.conf
+	c = plain(c)
 	switch {
 	case s.loaded == nil:
 		return fmt.Errorf("change steering: %w", net.ErrClosed)

@@ -224,6 +224,8 @@ func TestBadConfigIsRefused(t *testing.T) {
 		"empty prefix":                 func(c *Config) { c.Prefixes = []nat64.Prefix{{}} },
 		"five prefixes":                func(c *Config) { c.Prefixes = make([]nat64.Prefix, 5) },
 		"mode that is not one":         func(c *Config) { c.Mode = 3 },
+		"next hop of IPv4":             func(c *Config) { c.NextHop = netip.MustParseAddr("192.0.2.1") },
+		"next hop with a zone":         func(c *Config) { c.NextHop = netip.MustParseAddr("fe80::1%up0") },
 		"another prefix to translate":  func(c *Config) { c.Translate = &siit.Config{Prefix: nat64.WellKnown(), CLAT6: labCLAT} },
 		"another address to translate": func(c *Config) { c.Translate = &siit.Config{Prefix: labPrefix, CLAT6: labHost} },
 		"nothing else to translate":    func(c *Config) { c.Translate = &siit.Config{Prefix: labPrefix, CLAT6: labCLAT} },

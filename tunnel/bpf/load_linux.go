@@ -104,13 +104,17 @@ func constants(c Config) map[string]any {
 	for i, p := range c.Prefixes {
 		list[i] = words(p)
 	}
-	return map[string]any{
+	values := map[string]any{
 		steerVarTunIndex:    uint32(c.TUN),
 		steerVarUplinkIndex: uint32(c.Uplink),
 		steerVarClat:        c.CLAT6.As16(),
 		steerVarPrefixCount: uint32(len(c.Prefixes)),
 		steerVarPrefixes:    list,
 	}
+	if c.NextHop.IsValid() {
+		values[steerVarNextHop], values[steerVarHasNextHop] = c.NextHop.As16(), uint32(1)
+	}
+	return values
 }
 
 func words(p nat64.Prefix) netMask {

@@ -22,6 +22,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define MAX_PREFIXES 4
+#define AF_INET6 10
 #define IP6_LEN 40
 
 // The kernel lets the next program decide: TC_ACT_UNSPEC, the same as TCX_NEXT.
@@ -31,6 +32,9 @@
 volatile const __u32 tun_index;
 volatile const __u32 uplink_index;
 volatile const __be32 clat[4];
+// The router on the uplink, all zero when the kernel has to look it up.
+volatile const __be32 next_hop[4];
+volatile const __u32 has_next_hop;
 volatile const __u32 prefix_count;
 volatile const struct prefix {
 	__be32 net[4];
@@ -237,7 +241,15 @@ static __always_inline int uplink_ingress(struct __sk_buff *skb, int l2)
 // stay zero until the neighbour is known.
 static __always_inline int to_uplink(int l2)
 {
-	return l2 ? bpf_redirect_neigh(uplink_index, 0, 0, 0) : bpf_redirect(uplink_index, 0);
+	struct bpf_redir_neigh to = { .nh_family = AF_INET6 };
+
+	if (!l2)
+		return bpf_redirect(uplink_index, 0);
+	if (!has_next_hop)
+		return bpf_redirect_neigh(uplink_index, 0, 0, 0);
+	for (int i = 0; i < 4; i++)
+		to.ipv6_nh[i] = next_hop[i];
+	return bpf_redirect_neigh(uplink_index, &to, sizeof(to), 0);
 }
 
 // tun_egress sees what the host sends into the TUN, and the IPv6 that was given to

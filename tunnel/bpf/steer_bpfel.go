@@ -46,6 +46,7 @@ const (
 	steerProgReach64UpRaw  = "reach64_up_raw"
 	steerVarClat           = "clat"
 	steerVarClat4          = "clat4"
+	steerVarHasNextHop     = "has_next_hop"
 	steerVarHiShift        = "hi_shift"
 	steerVarLoMask         = "lo_mask"
 	steerVarLoShift        = "lo_shift"
@@ -53,6 +54,7 @@ const (
 	steerVarMtu4           = "mtu4"
 	steerVarMtu6           = "mtu6"
 	steerVarNeutral        = "neutral"
+	steerVarNextHop        = "next_hop"
 	steerVarOctets         = "octets"
 	steerVarPauseJiffies   = "pause_jiffies"
 	steerVarPrefixCount    = "prefix_count"
@@ -130,6 +132,7 @@ type steerMapSpecs struct {
 type steerVariableSpecs struct {
 	Clat         *ebpf.VariableSpec `ebpf:"clat"`
 	Clat4        *ebpf.VariableSpec `ebpf:"clat4"`
+	HasNextHop   *ebpf.VariableSpec `ebpf:"has_next_hop"`
 	HiShift      *ebpf.VariableSpec `ebpf:"hi_shift"`
 	LoMask       *ebpf.VariableSpec `ebpf:"lo_mask"`
 	LoShift      *ebpf.VariableSpec `ebpf:"lo_shift"`
@@ -137,6 +140,7 @@ type steerVariableSpecs struct {
 	Mtu4         *ebpf.VariableSpec `ebpf:"mtu4"`
 	Mtu6         *ebpf.VariableSpec `ebpf:"mtu6"`
 	Neutral      *ebpf.VariableSpec `ebpf:"neutral"`
+	NextHop      *ebpf.VariableSpec `ebpf:"next_hop"`
 	Octets       *ebpf.VariableSpec `ebpf:"octets"`
 	PauseJiffies *ebpf.VariableSpec `ebpf:"pause_jiffies"`
 	PrefixCount  *ebpf.VariableSpec `ebpf:"prefix_count"`
@@ -188,6 +192,7 @@ func (m *steerMaps) Close() error {
 type steerVariables struct {
 	Clat         *ebpf.Variable `ebpf:"clat"`
 	Clat4        *ebpf.Variable `ebpf:"clat4"`
+	HasNextHop   *ebpf.Variable `ebpf:"has_next_hop"`
 	HiShift      *ebpf.Variable `ebpf:"hi_shift"`
 	LoMask       *ebpf.Variable `ebpf:"lo_mask"`
 	LoShift      *ebpf.Variable `ebpf:"lo_shift"`
@@ -195,6 +200,7 @@ type steerVariables struct {
 	Mtu4         *ebpf.Variable `ebpf:"mtu4"`
 	Mtu6         *ebpf.Variable `ebpf:"mtu6"`
 	Neutral      *ebpf.Variable `ebpf:"neutral"`
+	NextHop      *ebpf.Variable `ebpf:"next_hop"`
 	Octets       *ebpf.Variable `ebpf:"octets"`
 	PauseJiffies *ebpf.Variable `ebpf:"pause_jiffies"`
 	PrefixCount  *ebpf.Variable `ebpf:"prefix_count"`
