@@ -282,9 +282,15 @@ static __always_inline int to_six(struct __sk_buff *skb, int l2)
 		v = NO_ROOM;
 		goto odd;
 	}
-	if (bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0) ||
-	    bpf_skb_store_bytes(skb, l2, &out, sizeof(out), 0))
+	if (bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0))
 		return LOST;
+	// Written by pointer, which is faster than bpf_skb_store_bytes; here no device has
+	// summed up the packet.
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (data + l2 + IP6_LEN > end)
+		return LOST;
+	__builtin_memcpy(data + l2, &out, sizeof(out));
 	if (proto == IPPROTO_ICMP) {
 		struct echo was = { e.type };
 
