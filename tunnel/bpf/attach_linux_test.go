@@ -88,12 +88,16 @@ func otherFilter(index int, p *ebpf.Program) *netlink.BpfFilter {
 func wantNothingLeft(t *testing.T, l *lab, indexes ...int) {
 	t.Helper()
 	for _, index := range indexes {
-		if n := tcxPrograms(t, l, index); n != 0 {
-			t.Errorf("interface %d: %d tcx programs are left", index, n)
+		for _, h := range hooks(index) {
+			if n := tcxPrograms(t, l, h); n != 0 {
+				t.Errorf("%v: %d tcx programs are left", h, n)
+			}
 		}
 		l.client.do(func() {
-			if f, err := netlink.FilterList(byIndex(index), netlink.HANDLE_MIN_INGRESS); err != nil || len(f) != 0 {
-				t.Errorf("interface %d: filters %v are left (error %v)", index, f, err)
+			for _, h := range hooks(index) {
+				if f, err := netlink.FilterList(byIndex(index), h.parent()); err != nil || len(f) != 0 {
+					t.Errorf("%v: filters %v are left (error %v)", h, f, err)
+				}
 			}
 			if hasClsact(t, index) {
 				t.Errorf("interface %d: the clsact qdisc is left", index)
@@ -102,10 +106,14 @@ func wantNothingLeft(t *testing.T, l *lab, indexes ...int) {
 	}
 }
 
-func tcxPrograms(t *testing.T, l *lab, index int) (n int) {
+func tcxPrograms(t *testing.T, l *lab, h hook) (n int) {
 	t.Helper()
+	where := ebpf.AttachTCXIngress
+	if h.egress {
+		where = ebpf.AttachTCXEgress
+	}
 	l.client.do(func() {
-		r, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXIngress})
+		r, err := link.QueryPrograms(link.QueryOptions{Target: h.index, Attach: where})
 		if err != nil {
 			t.Errorf("query tcx programs: %v", err)
 			return
@@ -137,7 +145,7 @@ func TestAutoTakesTCX(t *testing.T) {
 	if s.Mode() != "tcx" {
 		t.Errorf("mode %q, want tcx", s.Mode())
 	}
-	if n := tcxPrograms(t, l, l.uplink); n != 1 {
+	if n := tcxPrograms(t, l, hook{index: l.uplink}); n != 1 {
 		t.Errorf("%d tcx programs on the uplink, want 1", n)
 	}
 }

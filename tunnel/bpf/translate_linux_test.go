@@ -221,3 +221,139 @@ func TestIngressMakesSIITsPackets(t *testing.T) {
 		})
 	}
 }
+
+// skbContext is struct __sk_buff, as far as the test runner takes it in.
+type skbContext struct {
+	_       [164]byte
+	GSOSegs uint32
+	_       [8]byte
+	GSOSize uint32
+	_       [12]byte
+}
+
+// TestSuperPacketsFitBySegments: what counts is the size of the segments. The lab
+// shows that they stay whole on the way.
+func TestSuperPacketsFitBySegments(t *testing.T) {
+	needRoot(t)
+	s := scenes()[7]
+	if s.name != "2001:db8:86dd:ff9b::/96, neutral" { // a partial checksum does not change there
+		t.Fatalf("scene %s", s.name)
+	}
+	forget(t)
+	p := s.load(t, true)
+	sides := s.sides()
+	for _, tt := range []struct {
+		name   string
+		packet []byte
+		size   uint32
+		noDF   bool
+		want   bool
+	}{
+		{"TCP up, segments of the MTU", sides.Four(packets.TCP, 0, 3000), 1440, false, true},
+		{"TCP up, segments too large by one", sides.Four(packets.TCP, 0, 3000), 1441, false, false},
+		{"TCP up without DF, segments that fit 1280 bytes", sides.Four(packets.TCP, 0, 3000), 1220, true, true},
+		{"TCP up without DF, segments to be fragmented", sides.Four(packets.TCP, 0, 3000), 1221, true, false},
+		{"UDP up, segments of the MTU", sides.Four(packets.UDP, 0, 3000), 1452, false, true},
+		{"UDP up, segments too large by one", sides.Four(packets.UDP, 0, 3000), 1453, false, false},
+		{"TCP down, segments of the MTU", sides.Six(packets.TCP, 0, 3000), 1440, false, true},
+		{"TCP down, segments too large by one", sides.Six(packets.TCP, 0, 3000), 1441, false, false},
+		{"UDP down, segments of the MTU", sides.Six(packets.UDP, 0, 3000), 1452, false, true},
+		{"TCP down, small segments", sides.Six(packets.TCP, 0, 3000), 536, false, true},
+	} {
+		pkt, program, version := tt.packet, p.uplink, byte(4)
+		h := vnethdr.Header{Flags: vnethdr.NeedsCsum, GSOType: vnethdr.GSOTCPv6, GSOSize: uint16(tt.size), CsumStart: 40, CsumOffset: 16}
+		opts := ebpf.RunOptions{Data: frame(0x86dd, pkt)}
+		if pkt[0]>>4 == 4 {
+			program, version, h.GSOType, h.CsumStart = p.out, 6, vnethdr.GSOTCPv4, 20
+			if tt.noDF {
+				pkt[6] = 0
+				packets.Seal4(pkt)
+			}
+			opts.Data = pkt
+		}
+		if pkt[6] == packets.UDP || pkt[0]>>4 == 4 && pkt[9] == packets.UDP {
+			h.GSOType, h.CsumOffset = vnethdr.GSOUDPL4, 6
+		}
+		opts.DataOut = make([]byte, len(pkt)+256)
+		opts.Context = &skbContext{GSOSegs: uint32(len(pkt)) / tt.size, GSOSize: tt.size}
+		if _, err := program.Run(&opts); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		translated := opts.DataOut[14]>>4 == version && len(opts.DataOut) != len(opts.Data)
+		if translated != tt.want {
+			t.Errorf("%s: translated %v, want %v", tt.name, translated, tt.want)
+		}
+		if !translated {
+			continue
+		}
+		tr, err := siit.New(s.conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := siit.NewBatch()
+		if _, v := tr.Translate(b, h, pkt); v != siit.OK || len(b.Packets()) != 1 {
+			t.Fatalf("%s: siit says %v", tt.name, v)
+		}
+		one := b.Packets()[0]
+		if d := compare(append(bytes.Clone(one.Head), one.Tail...), opts.DataOut[14:]); d != "" {
+			t.Errorf("%s (-siit +bpf):\n%s", tt.name, d)
+		}
+	}
+}
+
+// TestNothingIsOvertaken: behind a packet that only the reader can translate go all of
+// that peer and protocol, and no others.
+func TestNothingIsOvertaken(t *testing.T) {
+	needRoot(t)
+	s := scenes()[7]
+	sides := s.sides()
+	other := sides
+	other.Peer4 = netip.MustParseAddr("8.8.4.4")
+	other.Peer6 = s.conf.Prefix.Embed(other.Peer4)
+	atomic := func(p []byte) []byte { // behind a Fragment Header
+		out := append(append(bytes.Clone(p[:40]), p[6], 0, 0, 0, 0, 0, 0, 7), p[40:]...)
+		out[6], out[5] = 44, out[5]+8
+		return out
+	}
+	noDF := func(p []byte) []byte { p[6] = 0; return packets.Seal4(p) }
+	zero := func(p []byte) []byte { p[len(p)-100-2], p[len(p)-100-1] = 0, 0; return p }
+	answered := func(p []byte) []byte { p[8] = 1; return packets.Seal4(p) }
+	for _, tt := range []struct {
+		name       string
+		six        bool
+		odd        []byte
+		keeps      bool
+		kept, free []byte
+	}{
+		{"UDP without checksum", false, zero(sides.Four(packets.UDP, 0, 100)), true, sides.Four(packets.UDP, 0, 100), sides.Four(packets.TCP, 0, 100)},
+		{"TCP to be fragmented", false, noDF(sides.Four(packets.TCP, 0, 1400)), true, sides.Four(packets.TCP, 0, 100), sides.Four(packets.UDP, 0, 100)},
+		{"UDP to another", false, zero(sides.Four(packets.UDP, 0, 100)), true, sides.Four(packets.UDP, 0, 100), other.Four(packets.UDP, 0, 100)},
+		{"what is only answered", false, answered(sides.Four(packets.UDP, 0, 100)), false, sides.Four(packets.UDP, 0, 100), nil},
+		{"UDP behind a Fragment Header", true, atomic(sides.Six(packets.UDP, 0, 100)), true, sides.Six(packets.UDP, 0, 100), sides.Six(packets.TCP, 0, 100)},
+		{"echo behind a Fragment Header", true, atomic(sides.Six(packets.ICMPv6, 129, 100)), true, sides.Six(packets.ICMPv6, 129, 100), other.Six(packets.ICMPv6, 129, 100)},
+	} {
+		p := s.load(t, true) // remembers nothing yet
+		way := func(pkt []byte) (translated bool) {
+			if tt.six {
+				_, got := run(t, p.uplink, pkt, true, true)
+				return !bytes.Equal(got, pkt)
+			}
+			verdict, _ := run(t, p.out, pkt, false, false)
+			return verdict == redirect
+		}
+		if !way(tt.kept) {
+			t.Errorf("%s: a plain packet before it was left to the reader", tt.name)
+		}
+		if way(tt.odd) {
+			t.Errorf("%s: it was translated", tt.name)
+		}
+		for range 2 {
+			if way(tt.kept) == tt.keeps {
+				t.Errorf("%s: what follows is kept behind it: %v, want %v", tt.name, !tt.keeps, tt.keeps)
+			}
+		}
+		if tt.free != nil && !way(tt.free) {
+			t.Errorf("%s: another flow was kept behind it", tt.name)
+		}
+	}
+}
