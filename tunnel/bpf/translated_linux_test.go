@@ -207,3 +207,36 @@ func TestRawIPUplinkTranslates(t *testing.T) {
 		})
 	}
 }
+
+// TestNextHopIsTaken: a wrong one loses packets, unless routing policy leaves the
+// choice to the kernel.
+func TestNextHopIsTaken(t *testing.T) {
+	l := newTranslatingLab(t)
+	echoServer(t, l, 4000)
+	c := l.translating(TCX)
+	s := l.attach(t, c)
+	conn := l.dial4(t, "udp4", "4000")
+	for _, step := range []struct {
+		name, router, rule string
+		comes              bool
+	}{
+		{"looked up", "", "", true},
+		{"the router", "2001:db8:1::2", "", true},
+		{"nobody", "2001:db8:1::99", "", false},
+		{"nobody, but there is policy routing", "2001:db8:1::99", "ip -6 rule add from 2001:db8:1::77 lookup 77", true},
+	} {
+		if step.rule != "" {
+			l.client.run(t, step.rule)
+		}
+		next := c
+		next.NextHop, _ = netip.ParseAddr(step.router)
+		l.client.do(func() {
+			if err := s.Change(next); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := back(conn, step.name); (err == nil) != step.comes {
+			t.Errorf("%s: %v, want an answer: %v", step.name, err, step.comes)
+		}
+	}
+}
