@@ -21,9 +21,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "headers.h"
+
 #define MAX_PREFIXES 4
 #define AF_INET6 10
-#define IP6_LEN 40
 
 // The kernel lets the next program decide: TC_ACT_UNSPEC, the same as TCX_NEXT.
 #define NEXT TC_ACT_UNSPEC
@@ -91,21 +92,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tally);
 } counters SEC(".maps");
-
-// RFC 8200 section 3. Declared here: <linux/ipv6.h> brings much along.
-struct ip6 {
-	__be32 version_class_label;
-	__be16 payload_len;
-	__u8 next;
-	__u8 hops;
-	__be32 src[4];
-	__be32 dst[4];
-};
-
-struct block {
-	__u32 bits;
-	__be32 addr;
-};
 
 static __always_inline void tally(__u32 which, __u32 bytes)
 {
@@ -201,7 +187,7 @@ static __always_inline int to_clat(struct __sk_buff *skb, int l2)
 	if (!translates)
 		return to_reader();
 	bytes = skb->len - l2;
-	if (bpf_ntohs(ip->payload_len) + IP6_LEN < bytes) { // padding of the link
+	if (ip->payload_len && bpf_ntohs(ip->payload_len) + IP6_LEN < bytes) { // padding of the link
 		bytes = bpf_ntohs(ip->payload_len) + IP6_LEN;
 		bpf_skb_change_tail(skb, l2 + bytes, 0);
 	}

@@ -5,9 +5,6 @@
 // a function here either makes exactly siit's packet, or changes nothing and says
 // why not. Included by steer.c.
 
-#define IP4_LEN 20
-#define TCP_LEN 20
-#define UDP_LEN 8
 // IPv4 packets up to this many bytes may be fragmented (RFC 7915 section 5.1).
 #define DF_ABOVE 1260
 
@@ -23,6 +20,11 @@ volatile const __u32 tos_mask;
 volatile const __u64 pause_jiffies; // how long a flow must pause to leave the reader
 // By first octet: 0 no such destination, 1 all may be reached, 2 see blocks.
 volatile const __u8 octets[256];
+
+struct block {
+	__u32 bits; // of prefix
+	__be32 addr;
+};
 
 // blocks has parts of IPv4 that may be reached (1) or not (0); the longest counts.
 struct {
@@ -43,65 +45,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } detours SEC(".maps");
-
-// RFC 791 section 3.1.
-struct ip4 {
-	__u8 version_ihl;
-	__u8 tos;
-	__be16 len;
-	__be16 id;
-	__be16 frag;
-	__u8 ttl;
-	__u8 proto;
-	__u16 check;
-	__be32 src;
-	__be32 dst;
-};
-
-struct tcp {
-	__be16 src, dst;
-	__be32 seq, ack;
-	__u8 offset, flags;
-	__be16 window;
-	__u16 check;
-	__be16 urgent;
-};
-
-struct udp {
-	__be16 src, dst, len;
-	__u16 check;
-};
-
-struct echo {
-	__u8 type, code;
-	__u16 check;
-	__be16 id, seq;
-};
-
-// pseudo is what the ICMPv6 checksum covers before the message (RFC 8200 section
-// 8.1), and the word of the message that differs between the families.
-struct pseudo {
-	__be32 src[4], dst[4];
-	__be32 len, next;
-	__u8 type, code, zero[2];
-};
-
-static __always_inline __u16 fold(__u64 sum)
-{
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	return sum;
-}
-
-// header_sum is 0xffff when the checksum is right.
-static __always_inline __u16 header_sum(const struct ip4 *ip)
-{
-	const __u32 *w = (const void *)ip;
-
-	return fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4]);
-}
 
 // reachable tells whether an IPv4 address may be the other host's.
 static __always_inline int reachable(__be32 addr)
@@ -154,159 +97,178 @@ static __always_inline int follows(__u32 which)
 	return last && bpf_jiffies64() - *last < pause_jiffies;
 }
 
-// wire is how many bytes of IP packet come onto the wire at most: ip bytes of IP
-// header, head of transport header, all of it len bytes.
-static __always_inline __u32 wire(__u32 ip, __u32 head, __u32 len, __u32 gso_size)
+// flow is what is learned of a packet on the way to its translation.
+struct flow {
+	__u32 len;  // bytes behind the IP header
+	__u32 size; // bytes of IPv4 on the wire at most, segmented
+	__u32 slot; // in detours
+	__u8 proto;
+	struct echo echo;
+};
+
+// wire is how many bytes of IPv4 packet come onto the wire at most: head bytes of
+// transport header, all of it f->len bytes.
+static __always_inline __u32 wire(struct __sk_buff *skb, struct flow *f, __u32 head)
 {
-	if (gso_size && head + gso_size < len)
-		return ip + head + gso_size;
-	return ip + len;
+	__u32 segment = head + skb->gso_size;
+
+	return IP4_LEN + (skb->gso_size && segment < f->len ? segment : f->len);
 }
 
-// transport says what is wrong with a header of TCP or UDP of which len bytes
-// follow the IP header, and how long it is.
-static __always_inline int transport(void *l4, void *end, __u8 proto, __u32 len, __u32 *head)
+// judge_tcp, judge_udp and judge_echo look at the upper layer, of which eight bytes
+// can be read at least.
+static __always_inline int judge_tcp(struct __sk_buff *skb, struct tcp *t, void *end, struct flow *f)
 {
-	if (proto == IPPROTO_TCP) {
-		struct tcp *t = l4;
+	__u32 head;
 
-		if (l4 + TCP_LEN > end)
-			return MALFORMED;
-		*head = (t->offset >> 4) * 4;
-		if (*head < TCP_LEN || *head > len)
-			return MALFORMED;
-		// siit makes of it 0, the same number in one's complement.
-		return t->check == 0xffff ? ODD_CHECKSUM : TRANSLATED;
-	}
-	struct udp *u = l4;
-
-	*head = UDP_LEN;
-	if (bpf_ntohs(u->len) < UDP_LEN || bpf_ntohs(u->len) > len)
+	if ((void *)(t + 1) > end)
 		return MALFORMED;
+	head = (t->offset >> 4) * 4;
+	if (head < TCP_LEN || head > f->len)
+		return MALFORMED;
+	f->size = wire(skb, f, head);
+	// siit makes of it 0, the same number in one's complement.
+	return t->check == 0xffff ? ODD_CHECKSUM : TRANSLATED;
+}
+
+static __always_inline int judge_udp(struct __sk_buff *skb, struct udp *u, struct flow *f)
+{
+	if (bpf_ntohs(u->len) < UDP_LEN || bpf_ntohs(u->len) > f->len)
+		return MALFORMED;
+	f->size = wire(skb, f, UDP_LEN);
 	return u->check ? TRANSLATED : ZERO_CHECKSUM;
 }
 
-// fix_echo turns type and checksum of an echo message at offset at into the other
-// family's.
-static __always_inline void fix_echo(struct __sk_buff *skb, int at, struct echo e, __s64 sum)
+static __always_inline int judge_echo(struct __sk_buff *skb, struct echo *e, __u8 request, __u8 reply, struct flow *f)
 {
-	e.check = ~fold((__u64)sum & 0xffffffff);
-	bpf_skb_store_bytes(skb, at, &e, 4, BPF_F_RECOMPUTE_CSUM);
+	f->echo = *e;
+	f->size = IP4_LEN + f->len;
+	if ((e->type != request && e->type != reply) || e->code)
+		return ICMP_TYPE;
+	return skb->gso_size ? MALFORMED : TRANSLATED;
 }
 
-// fix_transport updates the checksum of a TCP or UDP header at offset at for
-// addresses whose sums differ by diff. Zero in UDP would mean none.
-static __always_inline void fix_transport(struct __sk_buff *skb, int at, __u8 proto, __s64 diff)
+// is_odd tells of packets that only the reader can translate, so that those behind
+// them must not overtake.
+static __always_inline int is_odd(int v)
 {
-	if (proto == IPPROTO_TCP)
-		bpf_l4_csum_replace(skb, at + offsetof(struct tcp, check), 0, diff, BPF_F_PSEUDO_HDR);
-	else
-		bpf_l4_csum_replace(skb, at + offsetof(struct udp, check), 0, diff,
-				    BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
+	return v == TO_FRAGMENT || v == FRAGMENT || v == OPTIONS || v == ZERO_CHECKSUM ||
+	       v == ODD_CHECKSUM || v == KEEPS_ORDER || v == NO_ROOM;
 }
 
-// to_six turns an IPv4 packet into IPv6, with l2 bytes of room before it.
-static __always_inline int to_six(struct __sk_buff *skb, int l2)
+// echo_to_six and echo_to_four turn an echo message at offset at into the other
+// family's; addrs are the addresses in IPv6.
+static __always_inline void echo_to_six(struct __sk_buff *skb, int at, struct flow *f, const __be32 *addrs)
+{
+	struct echo was = { f->echo.type };
+	struct pseudo p = {};
+
+	fill_pseudo(&p, addrs, f->len, f->echo.type == 8 ? 128 : 129);
+	change_echo(skb, at, f->echo, p.type, bpf_csum_diff((void *)&was, 4, (void *)&p, sizeof(p), (__u16)~f->echo.check));
+}
+
+static __always_inline void echo_to_four(struct __sk_buff *skb, int at, struct flow *f, const __be32 *addrs)
+{
+	struct echo now = { f->echo.type == 128 ? 8 : 0 };
+	struct pseudo p = {};
+
+	fill_pseudo(&p, addrs, f->len, f->echo.type);
+	change_echo(skb, at, f->echo, now.type, bpf_csum_diff((void *)&p, sizeof(p), (void *)&now, 4, (__u16)~f->echo.check));
+}
+
+// judge_four tells whether an IPv4 packet can be turned into IPv6 here.
+static __always_inline int judge_four(struct __sk_buff *skb, struct flow *f)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	__u32 total, len, head = 0, slot, size;
 	struct ip4 *in = data;
-	struct echo e = {};
-	struct pseudo ps = {};
-	struct ip6 out = {};
-	__be32 old[2];
-	__u8 proto;
-	__s64 sum = 0;
-	int v = TRANSLATED;
+	void *upper = in + 1;
+	int v;
 
-	if (data + IP4_LEN + UDP_LEN > end || in->version_ihl >> 4 != 4)
+	if (upper + UDP_LEN > end || in->version_ihl >> 4 != 4)
 		return MALFORMED;
-	total = bpf_ntohs(in->len);
-	if (total != skb->len || total < IP4_LEN + UDP_LEN)
+	if (bpf_ntohs(in->len) != skb->len || skb->len < IP4_LEN + UDP_LEN)
 		return MALFORMED;
-	proto = in->proto;
-	slot = detour(0, in->dst, proto);
+	f->len = skb->len - IP4_LEN;
+	f->proto = in->proto;
+	f->slot = detour(0, in->dst, in->proto);
 	if (in->src != clat4)
 		return NOT_OURS;
 	if (in->version_ihl != 0x45)
-		v = OPTIONS;
-	else if (in->frag & bpf_htons(0x3fff))
-		v = FRAGMENT;
-	if (v != TRANSLATED)
-		goto odd;
+		return OPTIONS;
+	if (in->frag & bpf_htons(0x3fff))
+		return FRAGMENT;
 	if (header_sum(in) != 0xffff)
 		return BAD_HEADER_CHECKSUM;
 	if (!reachable(in->dst))
 		return NOT_ALLOWED;
 	if (in->ttl <= 1)
 		return TTL_EXPIRED;
-	len = total - IP4_LEN;
-	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
-		v = transport(data + IP4_LEN, end, proto, len, &head);
-		if (v == MALFORMED)
-			return v;
-		if (v != TRANSLATED)
-			goto odd;
-	} else if (proto == IPPROTO_ICMP) {
-		e = *(struct echo *)(data + IP4_LEN);
-		if ((e.type != 8 && e.type != 0) || e.code)
-			return ICMP_TYPE;
-		if (skb->gso_size)
-			return MALFORMED;
-	} else {
+	if (in->proto == IPPROTO_TCP)
+		v = judge_tcp(skb, upper, end, f);
+	else if (in->proto == IPPROTO_UDP)
+		v = judge_udp(skb, upper, f);
+	else if (in->proto == IPPROTO_ICMP)
+		v = judge_echo(skb, upper, 8, 0, f);
+	else
 		return PROTOCOL;
-	}
-	size = wire(IP4_LEN, head, len, skb->gso_size);
+	if (v != TRANSLATED)
+		return v;
 	if (in->frag & bpf_htons(0x4000)) { // DF: the reader says how much fits
-		if (size + 20 > mtu6)
+		if (f->size + 20 > mtu6)
 			return TOO_BIG;
-	} else if (size + 20 > lowest_mtu6) {
-		v = TO_FRAGMENT;
-		goto odd;
+	} else if (f->size + 20 > lowest_mtu6) {
+		return TO_FRAGMENT;
 	}
-	if (follows(slot)) {
-		v = KEEPS_ORDER;
-		goto odd;
-	}
+	return follows(f->slot) ? KEEPS_ORDER : TRANSLATED;
+}
 
+// make_six turns such a packet into IPv6, with l2 bytes of room before it.
+static __always_inline int make_six(struct __sk_buff *skb, int l2, struct flow *f)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ip4 *in = data;
+	struct ip6 out = {};
+	__be32 old[2];
+
+	if ((void *)(in + 1) > end)
+		return MALFORMED;
 	out.version_class_label = bpf_htonl(0x60000000 | (in->tos & tos_mask) << 20);
-	out.payload_len = bpf_htons(len);
-	out.next = proto == IPPROTO_ICMP ? IPPROTO_ICMPV6 : proto;
+	out.payload_len = bpf_htons(f->len);
+	out.next = f->proto == IPPROTO_ICMP ? IPPROTO_ICMPV6 : f->proto;
 	out.hops = in->ttl - 1;
 	for (int i = 0; i < 4; i++)
 		out.src[i] = clat[i];
 	embed(out.dst, in->dst);
 	old[0] = in->src;
 	old[1] = in->dst;
-	if (l2 && bpf_skb_change_head(skb, l2, 0)) {
-		v = NO_ROOM;
-		goto odd;
-	}
+	if (l2 && bpf_skb_change_head(skb, l2, 0))
+		return NO_ROOM;
 	if (bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0))
 		return LOST;
-	// Written by pointer, which is faster than bpf_skb_store_bytes; here no device has
-	// summed up the packet.
+	// Written by pointer, which is faster than bpf_skb_store_bytes; on its way out no
+	// device has summed up the packet.
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	if (data + l2 + IP6_LEN > end)
 		return LOST;
 	__builtin_memcpy(data + l2, &out, sizeof(out));
-	if (proto == IPPROTO_ICMP) {
-		struct echo was = { e.type };
-
-		__builtin_memcpy(ps.src, out.src, sizeof(ps.src) + sizeof(ps.dst));
-		ps.len = bpf_htonl(len);
-		ps.next = bpf_htonl(IPPROTO_ICMPV6);
-		ps.type = e.type = e.type == 8 ? 128 : 129;
-		sum = bpf_csum_diff((void *)&was, 4, (void *)&ps, sizeof(ps), (__u16)~e.check);
-		fix_echo(skb, l2 + IP6_LEN, e, sum);
-	} else if (!neutral) {
-		sum = bpf_csum_diff(old, sizeof(old), out.src, sizeof(out.src) + sizeof(out.dst), 0);
-		fix_transport(skb, l2 + IP6_LEN, proto, sum);
-	}
+	if (f->proto == IPPROTO_ICMP)
+		echo_to_six(skb, l2 + IP6_LEN, f, out.src);
+	else if (!neutral)
+		fix_transport(skb, l2 + IP6_LEN, f->proto,
+			      bpf_csum_diff(old, sizeof(old), out.src, sizeof(out.src) + sizeof(out.dst), 0));
 	return TRANSLATED;
-odd:
-	note(slot);
+}
+
+static __always_inline int to_six(struct __sk_buff *skb, int l2)
+{
+	struct flow f = {};
+	int v = judge_four(skb, &f);
+
+	if (v == TRANSLATED)
+		v = make_six(skb, l2, &f);
+	if (is_odd(v))
+		note(f.slot);
 	return v;
 }
 
@@ -328,102 +290,91 @@ static __always_inline int is_extension(__u8 next)
 	return next == 0 || next == 43 || next == 44 || next == 60;
 }
 
-// to_four turns an IPv6 packet for the CLAT address into IPv4. It begins after l2
-// bytes.
-static __always_inline int to_four(struct __sk_buff *skb, int l2)
+// judge_six tells whether an IPv6 packet for the CLAT address, which begins after l2
+// bytes, can be turned into IPv4 here, and whose it is.
+static __always_inline int judge_six(struct __sk_buff *skb, int l2, struct flow *f, __be32 *peer)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ip6 *in = data + l2;
-	struct pseudo ps = {};
-	struct ip4 out = {};
-	struct echo e = {};
-	__u32 len, head = 0, size, slot;
-	__be32 addrs[8];
-	__u64 *half;
-	__u8 proto;
-	__s64 sum;
+	void *upper = data + l2 + IP6_LEN;
+	__u64 *half = (void *)in->src;
 	int v;
 
-	if (data + l2 + IP6_LEN + UDP_LEN > end || bpf_ntohl(in->version_class_label) >> 28 != 6)
+	if (upper + UDP_LEN > end || bpf_ntohl(in->version_class_label) >> 28 != 6)
 		return MALFORMED;
-	len = bpf_ntohs(in->payload_len);
-	if (len < UDP_LEN || l2 + IP6_LEN + len != skb->len)
+	f->len = bpf_ntohs(in->payload_len);
+	if (f->len < UDP_LEN || l2 + IP6_LEN + f->len != skb->len)
 		return MALFORMED;
 	if (!in_prefix(in->src, 0) || in->src[2] & bpf_htonl(0xff000000))
 		return OUTSIDE_PREFIX;
-	half = (void *)in->src;
-	out.src = extract(bpf_be64_to_cpu(half[0]), bpf_be64_to_cpu(half[1]));
-	proto = in->next;
-	slot = detour(1, out.src, proto);
-	if (is_extension(proto)) {
-		behind(out.src, *(__u8 *)(data + l2 + IP6_LEN));
+	*peer = extract(bpf_be64_to_cpu(half[0]), bpf_be64_to_cpu(half[1]));
+	f->proto = in->next;
+	f->slot = detour(1, *peer, in->next);
+	if (is_extension(in->next)) {
+		behind(*peer, *(__u8 *)upper);
 		return EXTENSION;
 	}
-	if (!reachable(out.src))
+	if (!reachable(*peer))
 		return NOT_ALLOWED;
 	if (in->hops <= 1)
 		return TTL_EXPIRED;
-	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
-		v = transport(data + l2 + IP6_LEN, end, proto, len, &head);
-		if (v == MALFORMED)
-			return v;
-		if (v != TRANSLATED)
-			goto odd;
-	} else if (proto == IPPROTO_ICMPV6) {
-		e = *(struct echo *)(data + l2 + IP6_LEN);
-		if ((e.type != 128 && e.type != 129) || e.code)
-			return ICMP_TYPE;
-		if (skb->gso_size)
-			return MALFORMED;
-	} else {
+	if (in->next == IPPROTO_TCP)
+		v = judge_tcp(skb, upper, end, f);
+	else if (in->next == IPPROTO_UDP)
+		v = judge_udp(skb, upper, f);
+	else if (in->next == IPPROTO_ICMPV6)
+		v = judge_echo(skb, upper, 128, 129, f);
+	else
 		return PROTOCOL;
-	}
-	size = wire(IP4_LEN, head, len, skb->gso_size);
-	if (size > mtu4 && size > DF_ABOVE)
-		return TOO_BIG; // it is answered, nothing that could be overtaken
-	if (size > mtu4 || len + IP4_LEN > 65535) {
-		v = TO_FRAGMENT;
-		goto odd;
-	}
-	if (follows(slot)) {
-		v = KEEPS_ORDER;
-		goto odd;
-	}
+	if (v != TRANSLATED)
+		return v;
+	if (f->size > mtu4 && f->size > DF_ABOVE)
+		return TOO_BIG; // it is answered
+	if (f->size > mtu4 || f->len + IP4_LEN > 65535)
+		return TO_FRAGMENT;
+	return follows(f->slot) ? KEEPS_ORDER : TRANSLATED;
+}
 
-	out.version_ihl = 0x45;
+// make_four turns such a packet into IPv4.
+static __always_inline int make_four(struct __sk_buff *skb, int l2, struct flow *f, __be32 peer)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ip6 *in = data + l2;
+	struct ip4 out = { .version_ihl = 0x45, .src = peer, .dst = clat4 };
+	__be32 old[8];
+
+	if (data + l2 + IP6_LEN > end)
+		return MALFORMED;
 	out.tos = bpf_ntohl(in->version_class_label) >> 20 & tos_mask;
-	out.len = bpf_htons(len + IP4_LEN);
-	if (size > DF_ABOVE)
+	out.len = bpf_htons(f->len + IP4_LEN);
+	if (f->size > DF_ABOVE)
 		out.frag = bpf_htons(0x4000);
 	else
 		out.id = bpf_get_prandom_u32();
 	out.ttl = in->hops - 1;
-	out.proto = proto == IPPROTO_ICMPV6 ? IPPROTO_ICMP : proto;
-	out.dst = clat4;
+	out.proto = f->proto == IPPROTO_ICMPV6 ? IPPROTO_ICMP : f->proto;
 	out.check = ~header_sum(&out);
-	__builtin_memcpy(addrs, in->src, sizeof(addrs));
-	if (bpf_skb_change_proto(skb, bpf_htons(ETH_P_IP), 0)) {
-		v = NO_ROOM;
-		goto odd;
-	}
+	__builtin_memcpy(old, in->src, sizeof(old));
+	if (bpf_skb_change_proto(skb, bpf_htons(ETH_P_IP), 0))
+		return NO_ROOM;
 	if (bpf_skb_store_bytes(skb, l2, &out, sizeof(out), BPF_F_RECOMPUTE_CSUM))
 		return LOST;
-	if (proto == IPPROTO_ICMPV6) {
-		struct echo now = { e.type == 128 ? 8 : 0 };
-
-		__builtin_memcpy(ps.src, addrs, sizeof(addrs));
-		ps.len = bpf_htonl(len);
-		ps.next = bpf_htonl(IPPROTO_ICMPV6);
-		ps.type = e.type;
-		e.type = now.type;
-		sum = bpf_csum_diff((void *)&ps, sizeof(ps), (void *)&now, 4, (__u16)~e.check);
-		fix_echo(skb, l2 + IP4_LEN, e, sum);
-	} else if (!neutral) {
-		sum = bpf_csum_diff(addrs, sizeof(addrs), &out.src, 8, 0);
-		fix_transport(skb, l2 + IP4_LEN, proto, sum);
-	}
+	if (f->proto == IPPROTO_ICMPV6)
+		echo_to_four(skb, l2 + IP4_LEN, f, old);
+	else if (!neutral)
+		fix_transport(skb, l2 + IP4_LEN, f->proto, bpf_csum_diff(old, sizeof(old), &out.src, 8, 0));
 	return TRANSLATED;
-odd:
-	note(slot);
+}
+
+static __always_inline int to_four(struct __sk_buff *skb, int l2)
+{
+	struct flow f = {};
+	__be32 peer = 0;
+	int v = judge_six(skb, l2, &f, &peer);
+
+	if (v == TRANSLATED)
+		v = make_four(skb, l2, &f, peer);
+	if (is_odd(v))
+		note(f.slot);
 	return v;
 }
