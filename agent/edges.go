@@ -12,6 +12,7 @@ import (
 	"github.com/reach64/reach64/resolver/discover"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/clat"
+	"github.com/reach64/reach64/tunnel/siit"
 )
 
 // Edges are the operating system as the agent sees it. A machine's are made
@@ -91,11 +92,18 @@ type Steer struct {
 	Ethernet       bool // of the uplink
 	CLAT6          netip.Addr
 	Prefixes       []nat64.Prefix
+	NextHop        netip.Addr // the router to the prefixes, not valid: it has to be looked up
+	// Translate is what is to be translated on the way, nil nothing: all goes to the
+	// device's reader.
+	Translate *siit.Config
 }
 
 // Steering is what Steer has set up.
 type Steering interface {
 	Mode() string
+	// Change goes over to another Steer of the same links without a gap; on error the
+	// old one stays.
+	Change(Steer) error
 	Counters() (map[string]uint64, error)
 	Close() error
 }

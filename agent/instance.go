@@ -14,7 +14,6 @@ import (
 	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/netstate"
-	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/clat"
 	"github.com/reach64/reach64/tunnel/siit"
 )
@@ -44,6 +43,11 @@ type instance struct {
 	devName string
 	engine  *clat.CLAT
 	steer   Steering
+
+	datapath string // of the Datapath words of config
+	note     string // why it is not a faster one, "" there is none
+	nextHop  netip.Addr
+
 	routes  []netip.Prefix
 	ready   bool
 	stale   bool        // the configuration has changed since the translator was made
@@ -82,10 +86,8 @@ func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLA
 		return nil, fmt.Errorf("configure addresses: %w", err)
 	}
 	in.applied = a.now()
-	in.steer, err = a.edges.Steer(Steer{Device: in.dev.Index(), Uplink: want.Uplink, Ethernet: want.Ethernet,
-		CLAT6: in.addr6, Prefixes: []nat64.Prefix{want.Prefix}})
-	if err != nil {
-		return nil, fmt.Errorf("steer packets: %w", err)
+	if err = a.carry(have, in); err != nil {
+		return nil, err
 	}
 	in.engine = clat.New(a.log, in.dev, tr)
 	in.engine.Unreachable = func() { notify(a.unreach) }
@@ -141,16 +143,9 @@ func (in *instance) state() netcfg.Want {
 
 // translator returns a translator for the instance with these routes.
 func (a *Agent) translator(in *instance, routes []netip.Prefix) (*siit.Translator, error) {
-	var always []netip.Addr
-	for _, s := range a.conf.Servers {
-		always = append(always, a.ipv4(s)...)
-	}
-	tr, err := siit.New(siit.Config{
-		Prefix: in.want.Prefix, CLAT4: in.want.IPv4, CLAT6: in.addr6,
-		MTU4: mtu4(in.want), MTU6: in.want.MTU6,
-		NonGlobal: a.conf.Discovery.NonGlobal, AlwaysAllow: always, RouteTo: routes,
-		HopAddrs: a.conf.Path.HopAddrs, NodeID: true,
-	})
+	c := a.translation(in)
+	c.RouteTo, c.HopAddrs, c.NodeID = routes, a.conf.Path.HopAddrs, true
+	tr, err := siit.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("make translator: %w", err)
 	}
@@ -178,7 +173,7 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 		}
 	case !found && in.ready:
 		return false, nil // the snapshot is from before it was added again
-	case in.ready && !in.stale && slices.Equal(routes, in.routes):
+	case in.ready && !in.stale && slices.Equal(routes, in.routes) && in.nextHop == nextHop(have, in.want):
 		return false, nil
 	}
 	tr, err := a.translator(in, routes)
@@ -186,6 +181,9 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 		return false, err
 	}
 	in.engine.SetTranslator(tr)
+	if err := a.carry(have, in); err != nil {
+		return false, err
+	}
 	in.routes, in.stale = routes, false
 	if err := a.edges.Configure.Apply(ctx, have, in.state()); err != nil {
 		return false, fmt.Errorf("configure routes: %w", err)
@@ -281,8 +279,12 @@ func (a *Agent) start(ctx context.Context, have netstate.Snapshot, want reach.CL
 		return
 	}
 	a.running, a.failed = in, reach.Failure{}
-	a.log.WithFields(logrus.Fields{"device": in.devName, "ipv4": want.IPv4, "ipv6": in.addr6, "prefix": want.Prefix,
-		"uplink": want.Name, "steering": in.steer.Mode()}).Info("CLAT set up")
+	fields := logrus.Fields{"device": in.devName, "ipv4": want.IPv4, "ipv6": in.addr6, "prefix": want.Prefix,
+		"uplink": want.Name, "datapath": in.datapath, "steering": in.steer.Mode()}
+	if in.note != "" {
+		fields["note"] = in.note
+	}
+	a.log.WithFields(fields).Info("CLAT set up")
 }
 
 func (a *Agent) shut(ctx context.Context, have netstate.Snapshot) {

@@ -101,6 +101,9 @@ func (a *Agent) reconfigure(conf config.Config) {
 		a.find.Configure(findWhat(conf))
 		a.proofs.configure(conf.Discovery)
 	}
+	if old.Path.Datapath != conf.Path.Datapath {
+		a.failed = reach.Failure{} // it may have been the datapath's
+	}
 	a.probes.configure(conf.Probe)
 	if a.running != nil {
 		a.running.stale = true // its translator has addresses and rules of the configuration

@@ -84,10 +84,19 @@ func (d device) Queues() []clat.Queue {
 	return list
 }
 
+// kernelSteering is the kernel's BPF programs.
+type kernelSteering struct{ *bpf.Steering }
+
+func (k kernelSteering) Change(s Steer) error { return k.Steering.Change(bpfConfig(s)) }
+
 func attach(s Steer) (Steering, error) {
-	st, err := bpf.Attach(bpf.Config{TUN: s.Device, Uplink: s.Uplink, Ethernet: s.Ethernet, CLAT6: s.CLAT6, Prefixes: s.Prefixes})
+	st, err := bpf.Attach(bpfConfig(s))
 	if err != nil {
 		return nil, err
 	}
-	return st, nil
+	return kernelSteering{st}, nil
+}
+
+func bpfConfig(s Steer) bpf.Config {
+	return bpf.Config{TUN: s.Device, Uplink: s.Uplink, Ethernet: s.Ethernet, CLAT6: s.CLAT6, Prefixes: s.Prefixes, NextHop: s.NextHop, Translate: s.Translate}
 }

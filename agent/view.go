@@ -3,6 +3,7 @@ package agent
 import (
 	"maps"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -121,7 +122,7 @@ func (a *Agent) showCLAT(s *status.Status) {
 	if in == nil {
 		return
 	}
-	s.Datapath = status.Ptr("tun")
+	s.Datapath, s.DatapathNote = status.Ptr(in.datapath), status.Ptr(in.note)
 	s.CLAT = &status.CLAT{IPv4: in.want.IPv4.String(), IPv6: in.addr6.String(), Device: in.devName, Uplink: in.want.Name,
 		Restart: status.FlowsResume, MTU: mtu4(in.want),
 		Ready: in.ready, Neutral: in.neutral, Steered: in.steer.Mode(), Routes: []string{}}
@@ -137,8 +138,10 @@ func (a *Agent) showCLAT(s *status.Status) {
 	}
 }
 
-// counters are those of the translator and, with "steer-" before, those of the
-// steering. A nil instance has none. Safe for concurrent use.
+// counters are those of the translators and, with "steer-" before, those of the
+// steering: among them how much of what was translated was so in the kernel, and why
+// what was left to the translator in user space was. A nil instance has none. Safe
+// for concurrent use.
 func (in *instance) counters() map[string]uint64 {
 	out := map[string]uint64{}
 	if in == nil {
@@ -147,7 +150,13 @@ func (in *instance) counters() map[string]uint64 {
 	maps.Copy(out, in.engine.Stats())
 	if steered, err := in.steer.Counters(); err == nil {
 		for k, v := range steered {
-			if v > 0 {
+			if v == 0 {
+				continue
+			}
+			if _, what, ok := strings.Cut(k, "-"); ok && (what == "translated" || what == "bytes") {
+				out[k] += v
+			}
+			if !strings.HasSuffix(k, "-bytes") {
 				out["steer-"+k] = v
 			}
 		}

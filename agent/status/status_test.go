@@ -20,7 +20,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func working() Status {
 	yes, rtt, tls := true, 0.0125, 0.031
 	return Status{
-		Class: "v6-only-nat64-dns64", Path: "clat", Datapath: Ptr("tun"), Reason: "clat-carries-ipv4",
+		Class: "v6-only-nat64-dns64", Path: "clat", Datapath: Ptr("tun"), DatapathNote: Ptr("not bpf: load BPF programs: refused; it needs CAP_BPF"), Reason: "clat-carries-ipv4",
 		Sentence: "IPv4 to the server goes through the CLAT and the network's NAT64.",
 		Uplink:   Ptr("eth0"), Prefix: Ptr("64:ff9b::/96"), Source: Ptr("ra"),
 		Uplinks: []Uplink{{Name: "eth0", Class: "v6-only-nat64-dns64", IPv6: true, Prefix: Ptr("64:ff9b::/96"), CLAT: true},

@@ -31,6 +31,9 @@ func (s Status) Text(w io.Writer, now time.Time, version string) error {
 	if c := s.CLAT; c != nil {
 		row("CLAT", "%s <-> %s on %s, MTU %d", c.IPv4, c.IPv6, c.Device, c.MTU)
 		row("Datapath", "%s%s", deref(s.Datapath), nonEmpty(", steered by ", c.Steered))
+		if s.DatapathNote != nil {
+			row("", "%s", *s.DatapathNote)
+		}
 		row("Routes", "%s", orDash(strings.Join(c.Routes, ", ")))
 		row("Restart", "%s", map[string]string{FlowsResume: "connections stall while the service is started anew, and go on",
 			FlowsEnd: "connections end when the service is started anew"}[c.Restart])

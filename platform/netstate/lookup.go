@@ -63,3 +63,19 @@ func (s Snapshot) best(dst netip.Prefix, except []int) (best Route, found bool) 
 	}
 	return best, found
 }
+
+// NextHop is the one router over which the link leads to every address in dst. It is
+// false where there are several, whose choice depends on the address or on which of
+// them is reachable just now, or none.
+func (s Snapshot) NextHop(link int, dst netip.Prefix) (router netip.Addr, ok bool) {
+	for _, r := range s.Routes {
+		switch {
+		case r.Link != link || !r.Dst.Overlaps(dst):
+		case r.Dst.Bits() > dst.Bits(), r.Reject, !r.Gateway.Is6(), router.IsValid() && router != r.Gateway:
+			return netip.Addr{}, false
+		default:
+			router = r.Gateway
+		}
+	}
+	return router, router.IsValid()
+}

@@ -33,3 +33,36 @@ func TestRouteTo(t *testing.T) {
 		}
 	}
 }
+
+func TestNextHop(t *testing.T) {
+	route := func(dst, gateway string, link int) Route {
+		r := Route{Dst: netip.MustParsePrefix(dst), Link: link}
+		if gateway != "" {
+			r.Gateway = netip.MustParseAddr(gateway)
+		}
+		return r
+	}
+	others := []Route{route("2001:db8:1::/64", "", 2), route("fe80::/64", "", 2), route("::/0", "fe80::9", 3), route("0.0.0.0/0", "192.0.2.1", 2)}
+	reject := route("64:ff9b::/96", "", 2)
+	reject.Reject = true
+	for _, tt := range []struct {
+		name   string
+		routes []Route
+		want   string
+	}{
+		{"a default router", []Route{route("::/0", "fe80::1", 2)}, "fe80::1"},
+		{"the same router for the prefix too", []Route{route("::/0", "fe80::1", 2), route("64:ff9b::/96", "fe80::1", 2)}, "fe80::1"},
+		{"no router", nil, ""},
+		{"two default routers", []Route{route("::/0", "fe80::1", 2), route("::/0", "fe80::2", 2)}, ""},
+		{"another router for the prefix", []Route{route("::/0", "fe80::1", 2), route("64:ff9b::/96", "fe80::2", 2)}, ""},
+		{"another router for one server", []Route{route("::/0", "fe80::1", 2), route("64:ff9b::c633:640a/128", "fe80::2", 2)}, ""},
+		{"the prefix is on the link", []Route{route("::/0", "fe80::1", 2), route("64:ff9b::/96", "", 2)}, ""},
+		{"the prefix is rejected", []Route{route("::/0", "fe80::1", 2), reject}, ""},
+		{"a router for other addresses", []Route{route("::/0", "fe80::1", 2), route("2001:db8:2::/48", "fe80::2", 2)}, "fe80::1"},
+	} {
+		got, ok := Snapshot{Routes: append(tt.routes, others...)}.NextHop(2, netip.MustParsePrefix("64:ff9b::/96"))
+		if ok != (tt.want != "") || ok && got != netip.MustParseAddr(tt.want) {
+			t.Errorf("%s: %v, %v; want %q", tt.name, got, ok, tt.want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package nat64
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -257,4 +258,36 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Errorf("%v does not read what it writes: %v, %v", p, q, err)
 		}
 	})
+}
+
+// TestBlocksSayTheSame looks at both ends of every block, what lies beside them, and
+// at the middle of every /16.
+func TestBlocksSayTheSame(t *testing.T) { // R6052-9, SEC-11
+	for _, n := range []NonGlobal{NonGlobalPrivate, NonGlobalNever, NonGlobalAlways} {
+		for _, p := range []Prefix{WellKnown(), MustParse("2001:db8:64:ff9b::/96"), MustParse("2001:db8::/32")} {
+			blocks := n.Blocks(p)
+			var look []uint32
+			for i := range uint32(1 << 16) {
+				look = append(look, i<<16|0x8001)
+			}
+			for b := range blocks {
+				four := b.Addr().As4()
+				first := binary.BigEndian.Uint32(four[:])
+				last := first + uint32(uint64(1)<<(32-b.Bits())-1)
+				look = append(look, first-1, first, last, last+1)
+			}
+			for _, v := range look {
+				a := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, v)))
+				longest, allowed := -1, true
+				for b, yes := range blocks {
+					if b.Contains(a) && b.Bits() > longest {
+						longest, allowed = b.Bits(), yes
+					}
+				}
+				if want := n.Allows(p, a); allowed != want {
+					t.Fatalf("%v under %v by %v: blocks say %v, Allows %v", a, p, n, allowed, want)
+				}
+			}
+		}
+	}
 }

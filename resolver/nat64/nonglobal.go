@@ -102,3 +102,24 @@ func (n NonGlobal) Allows(p Prefix, v4 netip.Addr) bool {
 		return n == NonGlobalPrivate && IsPrivate(v4)
 	}
 }
+
+// Blocks is Allows as a table, for a program that cannot call it: an IPv4 address
+// may be reached unless the longest block that holds it says false.
+func (n NonGlobal) Blocks(p Prefix) map[netip.Prefix]bool {
+	out := make(map[netip.Prefix]bool)
+	if p.IsWellKnown() && n != NonGlobalAlways {
+		for _, b := range special {
+			out[b] = false
+		}
+		for _, b := range private {
+			out[b] = n == NonGlobalPrivate
+		}
+		for _, b := range anycast {
+			out[b] = true
+		}
+	}
+	for _, b := range never {
+		out[b] = false
+	}
+	return out
+}

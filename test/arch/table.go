@@ -99,6 +99,7 @@ var Table = map[string]Entry{
 	"test/bench":        {Kind: Lab, May: []string{"test/bench/load", "test/bench/report"}},
 	"test/bench/load":   {Kind: Support},
 	"test/bench/report": {Kind: Support},
+	"test/packets":      {Kind: Support},
 	"test/signedzone":   {Kind: Support},
 	"test/testcount":    {Kind: Support},
 	"test/vnet":         {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},

@@ -18,6 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/reach64/reach64/agent"
+	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/journal"
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/netstate"
@@ -38,6 +39,9 @@ func Edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger) agent.Edges
 			return d, nil
 		},
 		Steer: func(s agent.Steer) (agent.Steering, error) {
+			if s.Translate != nil {
+				return nil, errNoKernel
+			}
 			c, err := h.Steer(s.Device, s.Uplink, s.CLAT6, s.Prefixes)
 			if err != nil {
 				return nil, err
@@ -68,8 +72,18 @@ func (m monitor) Run(ctx context.Context) error {
 func (m monitor) Changed() <-chan struct{}             { return m.h.Changed() }
 func (m monitor) Snapshot() (netstate.Snapshot, error) { return m.h.Snapshot(), nil }
 
+// errNoKernel is why nothing is translated on the way here.
+var errNoKernel = platform.Unsupported("translation in the kernel of a machine in memory")
+
 // steering has no counters of its own.
 type steering struct{ io.Closer }
+
+func (steering) Change(s agent.Steer) error {
+	if s.Translate != nil {
+		return errNoKernel
+	}
+	return nil
+}
 
 func (steering) Mode() string                         { return "memory" }
 func (steering) Counters() (map[string]uint64, error) { return nil, nil }

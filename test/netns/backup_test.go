@@ -15,23 +15,25 @@ type network struct {
 	source   string // where the prefix has to be found
 	programs []string
 	router   func(l *lab, prefix string)
+	datapath string // path.datapath; "" is auto
 }
 
 // networks differ in who translates, who synthesizes, and how the prefix is
 // announced.
 var networks = []network{
-	{"tayga and unbound", documentation, ownPrefix, "v6-only-nat64-dns64", "dns", []string{"tayga", "radvd", "unbound"}, taygaUnbound},
+	{"tayga and unbound", documentation, ownPrefix, "v6-only-nat64-dns64", "dns", []string{"tayga", "radvd", "unbound"}, taygaUnbound, ""},
 	// tayga refuses addresses that are not global under 64:ff9b::/96 (RFC 6052
 	// section 3.1, spec R6052-9), hence another server address.
-	{"tayga and bind9", "203.0.114.10", wellKnown, "v6-only-nat64-dns64", "dns", []string{"tayga", "radvd", "named"}, taygaNamed},
+	{"tayga and bind9", "203.0.114.10", wellKnown, "v6-only-nat64-dns64", "dns", []string{"tayga", "radvd", "named"}, taygaNamed, ""},
+	{"tayga and unbound, translation in user space", documentation, ownPrefix, "v6-only-nat64-dns64", "dns", []string{"tayga", "radvd", "unbound"}, taygaUnbound, "tun"},
 	{"embedded router, PREF64 only", documentation, ownPrefix, "v6-only-nat64", "ra", nil, func(l *lab, prefix string) {
 		l.embedded("--prefix", prefix, "--dns64=false")
-	}},
+	}, ""},
 	// wkp_nonglobal = "private" is the default: a private server address is
 	// translated with the well-known prefix all the same.
 	{"embedded router, well-known prefix, private server", "10.64.0.10", wellKnown, "v6-only-nat64-dns64", "ra", nil, func(l *lab, prefix string) {
 		l.embedded("--prefix", prefix)
-	}},
+	}, ""},
 }
 
 // TestBackupThrough is what reach64 is for: a backup client that knows only the
@@ -52,8 +54,15 @@ func TestBackupThrough(t *testing.T) {
 			}
 			before := l.client.sysctls()
 
-			s := l.service(n.server, "").start()
+			settings, datapath := "", "bpf" // auto takes it
+			if n.datapath != "" {
+				settings, datapath = useDatapath(n.datapath), n.datapath
+			}
+			s := l.service(n.server, settings).start()
 			st := s.up()
+			if deref(st.Datapath) != datapath {
+				t.Errorf("datapath %s (%s), want %s", deref(st.Datapath), deref(st.DatapathNote), datapath)
+			}
 			if st.Class != n.class || deref(st.Prefix) != n.prefix || deref(st.Source) != n.source || deref(st.Uplink) != "eth0" || st.code != 0 {
 				t.Errorf("status: class %s, prefix %s from %s, uplink %s, exit code %d; want %s, %s from %s, eth0, 0",
 					st.Class, deref(st.Prefix), deref(st.Source), deref(st.Uplink), st.code, n.class, n.prefix, n.source)

@@ -26,6 +26,7 @@ var roles = map[string]func(args []string) error{
 	"echo":       playEcho,
 	"inject":     playInject,
 	"journalled": playJournalled,
+	"modem":      playModem,
 	"policy":     playPolicyAgent,
 	"portal":     playPortal,
 	"replay":     playReplay,

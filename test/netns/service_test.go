@@ -85,7 +85,9 @@ type status struct {
 		Routes  []string `json:"routes"`
 	} `json:"clat"`
 	Datapath *string `json:"datapath"`
-	Servers  []struct {
+	// DatapathNote says why it is not a faster one.
+	DatapathNote *string `json:"datapath_note"`
+	Servers      []struct {
 		Name      string     `json:"name"`
 		Port      int        `json:"port"`
 		Address   *string    `json:"address"`

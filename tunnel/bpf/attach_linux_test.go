@@ -15,6 +15,7 @@ import (
 
 	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/tunnel/siit"
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
@@ -87,12 +88,16 @@ func otherFilter(index int, p *ebpf.Program) *netlink.BpfFilter {
 func wantNothingLeft(t *testing.T, l *lab, indexes ...int) {
 	t.Helper()
 	for _, index := range indexes {
-		if n := tcxPrograms(t, l, index); n != 0 {
-			t.Errorf("interface %d: %d tcx programs are left", index, n)
+		for _, h := range hooks(index) {
+			if n := tcxPrograms(t, l, h); n != 0 {
+				t.Errorf("%v: %d tcx programs are left", h, n)
+			}
 		}
 		l.client.do(func() {
-			if f, err := netlink.FilterList(byIndex(index), netlink.HANDLE_MIN_INGRESS); err != nil || len(f) != 0 {
-				t.Errorf("interface %d: filters %v are left (error %v)", index, f, err)
+			for _, h := range hooks(index) {
+				if f, err := netlink.FilterList(byIndex(index), h.parent()); err != nil || len(f) != 0 {
+					t.Errorf("%v: filters %v are left (error %v)", h, f, err)
+				}
 			}
 			if hasClsact(t, index) {
 				t.Errorf("interface %d: the clsact qdisc is left", index)
@@ -101,10 +106,14 @@ func wantNothingLeft(t *testing.T, l *lab, indexes ...int) {
 	}
 }
 
-func tcxPrograms(t *testing.T, l *lab, index int) (n int) {
+func tcxPrograms(t *testing.T, l *lab, h hook) (n int) {
 	t.Helper()
+	where := ebpf.AttachTCXIngress
+	if h.egress {
+		where = ebpf.AttachTCXEgress
+	}
 	l.client.do(func() {
-		r, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXIngress})
+		r, err := link.QueryPrograms(link.QueryOptions{Target: h.index, Attach: where})
 		if err != nil {
 			t.Errorf("query tcx programs: %v", err)
 			return
@@ -136,7 +145,7 @@ func TestAutoTakesTCX(t *testing.T) {
 	if s.Mode() != "tcx" {
 		t.Errorf("mode %q, want tcx", s.Mode())
 	}
-	if n := tcxPrograms(t, l, l.uplink); n != 1 {
+	if n := tcxPrograms(t, l, hook{index: l.uplink}); n != 1 {
 		t.Errorf("%d tcx programs on the uplink, want 1", n)
 	}
 }
@@ -209,20 +218,25 @@ func TestBadConfigIsRefused(t *testing.T) {
 		t.Fatalf("good configuration: %v", err)
 	}
 	for name, change := range map[string]func(*Config){
-		"no TUN":               func(c *Config) { c.TUN = 0 },
-		"no uplink":            func(c *Config) { c.Uplink = -1 },
-		"TUN is the uplink":    func(c *Config) { c.Uplink = c.TUN },
-		"no address":           func(c *Config) { c.CLAT6 = netip.Addr{} },
-		"IPv4 address":         func(c *Config) { c.CLAT6 = netip.MustParseAddr("192.0.0.1") },
-		"mapped address":       func(c *Config) { c.CLAT6 = netip.MustParseAddr("::ffff:192.0.0.1") },
-		"link-local address":   func(c *Config) { c.CLAT6 = netip.MustParseAddr("fe80::1") },
-		"address with a zone":  func(c *Config) { c.CLAT6 = c.CLAT6.WithZone("up0") },
-		"multicast address":    func(c *Config) { c.CLAT6 = netip.MustParseAddr("ff02::1") },
-		"unspecified address":  func(c *Config) { c.CLAT6 = netip.IPv6Unspecified() },
-		"no prefix":            func(c *Config) { c.Prefixes = nil },
-		"empty prefix":         func(c *Config) { c.Prefixes = []nat64.Prefix{{}} },
-		"five prefixes":        func(c *Config) { c.Prefixes = make([]nat64.Prefix, 5) },
-		"mode that is not one": func(c *Config) { c.Mode = 3 },
+		"no TUN":                       func(c *Config) { c.TUN = 0 },
+		"no uplink":                    func(c *Config) { c.Uplink = -1 },
+		"TUN is the uplink":            func(c *Config) { c.Uplink = c.TUN },
+		"no address":                   func(c *Config) { c.CLAT6 = netip.Addr{} },
+		"IPv4 address":                 func(c *Config) { c.CLAT6 = netip.MustParseAddr("192.0.0.1") },
+		"mapped address":               func(c *Config) { c.CLAT6 = netip.MustParseAddr("::ffff:192.0.0.1") },
+		"link-local address":           func(c *Config) { c.CLAT6 = netip.MustParseAddr("fe80::1") },
+		"address with a zone":          func(c *Config) { c.CLAT6 = c.CLAT6.WithZone("up0") },
+		"multicast address":            func(c *Config) { c.CLAT6 = netip.MustParseAddr("ff02::1") },
+		"unspecified address":          func(c *Config) { c.CLAT6 = netip.IPv6Unspecified() },
+		"no prefix":                    func(c *Config) { c.Prefixes = nil },
+		"empty prefix":                 func(c *Config) { c.Prefixes = []nat64.Prefix{{}} },
+		"five prefixes":                func(c *Config) { c.Prefixes = make([]nat64.Prefix, 5) },
+		"mode that is not one":         func(c *Config) { c.Mode = 3 },
+		"next hop of IPv4":             func(c *Config) { c.NextHop = netip.MustParseAddr("192.0.2.1") },
+		"next hop with a zone":         func(c *Config) { c.NextHop = netip.MustParseAddr("fe80::1%up0") },
+		"another prefix to translate":  func(c *Config) { c.Translate = &siit.Config{Prefix: nat64.WellKnown(), CLAT6: labCLAT} },
+		"another address to translate": func(c *Config) { c.Translate = &siit.Config{Prefix: labPrefix, CLAT6: labHost} },
+		"nothing else to translate":    func(c *Config) { c.Translate = &siit.Config{Prefix: labPrefix, CLAT6: labCLAT} },
 	} {
 		c := good
 		change(&c)

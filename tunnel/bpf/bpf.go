@@ -1,15 +1,25 @@
-// Package bpf steers packets between the uplink and the TUN device inside the
-// Linux kernel, so that a translator in user space sees what belongs to it and
-// no more, without a raw socket and with super-packets left whole.
+// Package bpf carries packets between the uplink and the TUN device inside the
+// Linux kernel, without a raw socket and with super-packets left whole: to and from
+// a translator in user space, which sees what belongs to it and no more, or
+// translated on the way.
 //
-// Two BPF programs do it. On the uplink's ingress, IPv6 for the CLAT address is
+// Two BPF programs steer. On the uplink's ingress, IPv6 for the CLAT address is
 // redirected to the TUN's reader when it comes from a NAT64 prefix or is an
 // ICMPv6 error (RFC 4443 section 2.1); neighbour discovery (RFC 4861, MLD) and
 // everything else stays with the kernel. On the TUN's ingress, IPv6 that the
 // reader writes from the CLAT address leaves through the uplink; IPv6 from any
 // other source, or to link-local or multicast, is dropped. Forwarding stays off.
 //
-// The package does not translate, make devices, or give addresses and routes:
+// With Config.Translate the first of them also turns IPv6 into IPv4 and puts it
+// into the TUN's ingress, and a third one, on the TUN's egress, turns what the host
+// sends into IPv6 for the uplink: whole TCP, UDP and ICMP echo packets, exactly as
+// tunnel/siit would (RFC 7915). Fragments, options, extension headers, ICMP errors,
+// UDP without checksum, other protocols and all that is to be answered or dropped
+// goes to the TUN's reader as without. A packet that went to the reader is followed
+// there by those of the same peer and protocol until they pause, so that none is
+// overtaken.
+//
+// The package does not make devices, or give addresses and routes:
 // the CLAT address must be on the uplink, since the kernel answers neighbour
 // solicitations for it. Elsewhere than on Linux everything returns
 // platform.Unsupported.
@@ -21,6 +31,7 @@ import (
 	"net/netip"
 
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/tunnel/siit"
 )
 
 // MaxPrefixes is how many NAT64 prefixes one Steering can tell apart.
@@ -60,6 +71,14 @@ type Config struct {
 	CLAT6    netip.Addr // the CLAT's IPv6 address, on the uplink as a /128
 	Prefixes []nat64.Prefix
 	Mode     Mode
+
+	// NextHop is the router to the prefixes on an Ethernet uplink. Invalid: the kernel
+	// looks for a route for every packet, which takes it half a microsecond.
+	NextHop netip.Addr
+
+	// Translate is what the programs translate by themselves; its CLAT6 and Prefix
+	// are those above. Nil: nothing, all goes to the TUN's reader.
+	Translate *siit.Config
 }
 
 // errConfig is the cause of what validate refuses.
@@ -75,6 +94,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("%w: CLAT address %v is not a global IPv6 address", errConfig, c.CLAT6)
 	case len(c.Prefixes) == 0 || len(c.Prefixes) > MaxPrefixes:
 		return fmt.Errorf("%w: %d prefixes, want 1 to %d", errConfig, len(c.Prefixes), MaxPrefixes)
+	case c.NextHop.IsValid() && (!c.NextHop.Is6() || c.NextHop.Is4In6() || c.NextHop.Zone() != "" || c.NextHop.IsUnspecified() || c.NextHop.IsMulticast()):
+		return fmt.Errorf("%w: next hop %v is not an IPv6 router's address", errConfig, c.NextHop)
 	case c.Mode > Clsact:
 		return fmt.Errorf("%w: %v is not a mode", errConfig, c.Mode)
 	}
@@ -83,10 +104,18 @@ func (c Config) validate() error {
 			return fmt.Errorf("%w: a prefix is empty", errConfig)
 		}
 	}
+	if t := c.Translate; t != nil {
+		if len(c.Prefixes) != 1 || t.Prefix != c.Prefixes[0] || t.CLAT6 != c.CLAT6 {
+			return fmt.Errorf("%w: to translate between %v and %v, steer for these", errConfig, t.CLAT6, t.Prefix)
+		}
+		if _, err := siit.New(*t); err != nil {
+			return fmt.Errorf("%w: %w", errConfig, err)
+		}
+	}
 	return nil
 }
 
-// Attach loads the programs and attaches both, or none of them. One Steering
+// Attach loads the programs and attaches all, or none of them. One Steering
 // per uplink: close the old one first.
 //
 // Without the capabilities the error is a *platform.PermissionError that names
@@ -102,8 +131,20 @@ func Attach(c Config) (*Steering, error) {
 // Mode returns what was chosen: "tcx" or "clsact".
 func (s *Steering) Mode() string { return s.mode.String() }
 
-// Counters returns the packets counted since Attach, by verdict. Super-packets
-// count once.
+// Change goes over to another configuration of the same devices, without a moment in
+// which packets are not carried. Counters go on. On error the old one stays. Without
+// a difference nothing is done.
+func (s *Steering) Change(c Config) error {
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("change steering: %w", err)
+	}
+	return s.change(c)
+}
+
+// Counters returns the packets counted since Attach, by verdict: those of steering,
+// and with translation "4to6-translated", "4to6-bytes" (of IPv4) and for what was
+// left to the reader "4to6-left-REASON"; the same for "6to4". Super-packets count
+// once.
 func (s *Steering) Counters() (map[string]uint64, error) { return s.counters() }
 
 // Close detaches both programs. A device that is gone by now is no error.

@@ -11,6 +11,8 @@ func errHere() error { return platform.Unsupported("steering by BPF") }
 
 func attach(Config) (*Steering, error) { return nil, errHere() }
 
+func (*Steering) change(Config) error { return errHere() }
+
 func (*Steering) counters() (map[string]uint64, error) { return nil, errHere() }
 
 func (*Steering) close() error { return errHere() }

@@ -20,6 +20,7 @@ import (
 	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/resolver/nat64"
+	"github.com/reach64/reach64/tunnel/siit"
 )
 
 // children are what this test binary does when its first argument names one:
@@ -123,7 +124,7 @@ func TestNeedAndHint(t *testing.T) {
 	}
 }
 
-// childHold opens clat0 and steers, with no more than the two capabilities, and
+// childHold opens clat0, steers and translates, with no more than the two capabilities, and
 // waits to be killed. Arguments: uplink index, mode.
 func childHold(args []string) {
 	fail := func(err error) {
@@ -142,6 +143,7 @@ func childHold(args []string) {
 	if _, err := Attach(Config{
 		TUN: d.Index(), Uplink: uplink, Ethernet: true, CLAT6: labCLAT,
 		Prefixes: []nat64.Prefix{labPrefix}, Mode: Mode(mode),
+		Translate: &siit.Config{Prefix: labPrefix, CLAT4: labCLAT4, CLAT6: labCLAT, MTU4: 1480, MTU6: 1500},
 	}); err != nil {
 		fail(err)
 	}
@@ -177,16 +179,23 @@ func kill(cmd *exec.Cmd) {
 func TestKillLeavesNothingWithTCX(t *testing.T) {
 	l := newLab(t, "nodad")
 	child := hold(t, l, TCX)
-	if n := tcxPrograms(t, l, l.uplink); n != 1 {
+	if n := tcxPrograms(t, l, hook{index: l.uplink}); n != 1 {
 		t.Fatalf("%d tcx programs while the child lives, want 1", n)
 	}
 	kill(child)
-	for end := time.Now().Add(2 * time.Second); tcxPrograms(t, l, l.uplink) != 0 && time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Second); tcxPrograms(t, l, hook{index: l.uplink}) != 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond) // the kernel closes a dead process's files in its own time
 	}
 	wantNothingLeft(t, l, l.uplink)
 	if links := l.client.run(t, "ip link"); strings.Contains(links, "clat0") {
 		t.Errorf("the TUN is left:\n%s", links)
+	}
+}
+
+func passSpec() *ebpf.ProgramSpec {
+	return &ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "MIT", Name: "pass",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
 	}
 }
 

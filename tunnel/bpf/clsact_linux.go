@@ -47,7 +47,8 @@ func parseFilterTag(s string) (filterTag, bool) {
 	}
 	t.madeQdisc = qdisc == "made"
 	switch t.program {
-	case steerProgReach64UpEth, steerProgReach64UpRaw, steerProgReach64TunEth, steerProgReach64TunRaw:
+	case steerProgReach64UpEth, steerProgReach64UpRaw, steerProgReach64TunEth, steerProgReach64TunRaw,
+		steerProgReach64OutEth, steerProgReach64OutRaw:
 		return t, t.String() == s
 	}
 	return filterTag{}, false
@@ -77,22 +78,34 @@ func (t filterTag) alive() bool {
 
 // clsactFilter is one attached filter of this process.
 type clsactFilter struct {
+	hook
 	filter    *netlink.BpfFilter
 	madeQdisc bool
 }
 
-func attachClsact(index int, p *ebpf.Program, name string) (detacher, error) {
-	if err := cleanIndex(index); err != nil {
+// parent is where the hook's filters hang.
+func (h hook) parent() uint32 {
+	if h.egress {
+		return netlink.HANDLE_MIN_EGRESS
+	}
+	return netlink.HANDLE_MIN_INGRESS
+}
+
+// hooks are both of an interface.
+func hooks(index int) []hook { return []hook{{index, false}, {index, true}} }
+
+func attachClsact(h hook, p *ebpf.Program, name string) (handle, error) {
+	if err := cleanIndex(h.index); err != nil {
 		return nil, err
 	}
-	made, err := addClsact(index)
+	made, err := addClsact(h.index)
 	if err != nil {
 		return nil, fmt.Errorf("add clsact qdisc: %w", err)
 	}
-	f := &clsactFilter{madeQdisc: made, filter: &netlink.BpfFilter{
+	f := &clsactFilter{madeQdisc: made, hook: h, filter: &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: index,
-			Parent:    netlink.HANDLE_MIN_INGRESS,
+			LinkIndex: h.index,
+			Parent:    h.parent(),
 			Handle:    filterHandle,
 			Priority:  filterPriority,
 			Protocol:  unix.ETH_P_IPV6,
@@ -100,34 +113,41 @@ func attachClsact(index int, p *ebpf.Program, name string) (detacher, error) {
 		Fd:           p.FD(),
 		DirectAction: true,
 	}}
+	if h.egress {
+		f.filter.Protocol = unix.ETH_P_IP
+	}
 	started, _ := startedAt(os.Getpid())
 	f.filter.Name = filterTag{program: name, pid: os.Getpid(), started: started, madeQdisc: made}.String()
 	if err := netlink.FilterAdd(f.filter); err != nil {
 		err = fmt.Errorf("add clsact filter of priority %d: %w", filterPriority, err)
 		if made {
-			err = errors.Join(err, delClsact(index))
+			err = errors.Join(err, delClsact(h.index))
 		}
 		return nil, err
 	}
 	return f, nil
 }
 
+func (f *clsactFilter) replace(p *ebpf.Program) error {
+	f.filter.Fd = p.FD()
+	return netlink.FilterReplace(f.filter)
+}
+
 // Close removes the filter, if it is still ours, and the qdisc if we made it.
 func (f *clsactFilter) Close() error {
-	index := f.filter.LinkIndex
-	present, err := ours(index)
+	present, err := ours(f.hook)
 	if err != nil {
 		return err
 	}
 	for _, p := range present {
 		if p.Name == f.filter.Name {
 			if err := gone(netlink.FilterDel(p)); err != nil {
-				return fmt.Errorf("remove clsact filter from interface %d: %w", index, err)
+				return fmt.Errorf("remove clsact filter from %v: %w", f.hook, err)
 			}
 		}
 	}
 	if f.madeQdisc {
-		return delClsact(index)
+		return delClsact(f.index)
 	}
 	return nil
 }
@@ -158,8 +178,8 @@ func addClsact(index int) (made bool, err error) {
 
 // delClsact removes the qdisc unless someone has a filter on it.
 func delClsact(index int) error {
-	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
-		filters, err := netlink.FilterList(byIndex(index), parent)
+	for _, h := range hooks(index) {
+		filters, err := netlink.FilterList(byIndex(index), h.parent())
 		if gone(err) != nil {
 			return fmt.Errorf("list filters of interface %d: %w", index, err)
 		}
@@ -173,12 +193,11 @@ func delClsact(index int) error {
 	return nil
 }
 
-// ours lists the filters on the ingress of the link that carry our tag, our
-// priority and our handle.
-func ours(index int) ([]*netlink.BpfFilter, error) {
-	filters, err := netlink.FilterList(byIndex(index), netlink.HANDLE_MIN_INGRESS)
+// ours lists the filters on a hook that carry our tag, our priority and our handle.
+func ours(h hook) ([]*netlink.BpfFilter, error) {
+	filters, err := netlink.FilterList(byIndex(h.index), h.parent())
 	if gone(err) != nil {
-		return nil, fmt.Errorf("list filters of interface %d: %w", index, err)
+		return nil, fmt.Errorf("list filters on %v: %w", h, err)
 	}
 	var list []*netlink.BpfFilter
 	for _, f := range filters {
@@ -219,23 +238,25 @@ func cleanClsact(name string) error {
 
 // cleanIndex removes the filters of processes that are dead.
 func cleanIndex(index int) error {
-	filters, err := ours(index)
-	if err != nil {
-		return err
-	}
-	for _, f := range filters {
-		tag, _ := parseFilterTag(f.Name)
-		if tag.alive() {
-			continue
+	madeQdisc := false
+	for _, h := range hooks(index) {
+		filters, err := ours(h)
+		if err != nil {
+			return err
 		}
-		if err := gone(netlink.FilterDel(f)); err != nil {
-			return fmt.Errorf("remove left clsact filter from interface %d: %w", index, err)
-		}
-		if tag.madeQdisc {
-			if err := delClsact(index); err != nil {
-				return err
+		for _, f := range filters {
+			tag, _ := parseFilterTag(f.Name)
+			if tag.alive() {
+				continue
 			}
+			if err := gone(netlink.FilterDel(f)); err != nil {
+				return fmt.Errorf("remove left clsact filter from %v: %w", h, err)
+			}
+			madeQdisc = madeQdisc || tag.madeQdisc
 		}
+	}
+	if madeQdisc {
+		return delClsact(index)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"strings"
@@ -14,58 +15,84 @@ import (
 	"github.com/reach64/reach64/resolver/nat64"
 )
 
-// programs is one loaded pair and its counters. Whoever loads it closes it.
+// programs are those of one configuration, by place; out is nil without
+// translation. Whoever loads them closes them.
 type programs struct {
-	uplink, tun         *ebpf.Program
-	uplinkName, tunName string
-	counters            *ebpf.Map
+	uplink, tun, out  *ebpf.Program
+	counters, detours *ebpf.Map // go on when others take over
 }
 
 func (p *programs) close() error {
-	return errors.Join(p.uplink.Close(), p.tun.Close(), p.counters.Close())
-}
-
-// names returns the programs for the kind of uplink.
-func names(ethernet bool) (uplink, tun string) {
-	if ethernet {
-		return steerProgReach64UpEth, steerProgReach64TunEth
+	err := errors.Join(p.uplink.Close(), p.tun.Close(), p.counters.Close(), p.detours.Close())
+	if p.out != nil {
+		err = errors.Join(err, p.out.Close())
 	}
-	return steerProgReach64UpRaw, steerProgReach64TunRaw
+	return err
 }
 
-// load puts the programs for c into the kernel. c is valid.
-func load(c Config) (*programs, error) {
-	coll, err := newCollection(c)
+// names returns the programs for the kind of uplink: on its ingress, on the TUN's
+// ingress and on the TUN's egress.
+func names(ethernet bool) (uplink, tun, out string) {
+	if ethernet {
+		return steerProgReach64UpEth, steerProgReach64TunEth, steerProgReach64OutEth
+	}
+	return steerProgReach64UpRaw, steerProgReach64TunRaw, steerProgReach64OutRaw
+}
+
+// load puts the programs for c into the kernel, with the counters of old if that is
+// not nil. c is valid.
+func load(c Config, old *programs) (*programs, error) {
+	coll, err := newCollection(c, old)
 	if errors.Is(err, unix.EPERM) && raiseMemlock() == nil {
-		coll, err = newCollection(c)
+		coll, err = newCollection(c, old)
 	}
 	if err != nil {
 		return nil, explain("load BPF programs", err)
 	}
 	defer coll.Close() // what was detached from it stays
-	p := &programs{counters: coll.DetachMap(steerMapCounters)}
-	p.uplinkName, p.tunName = names(c.Ethernet)
-	p.uplink, p.tun = coll.DetachProgram(p.uplinkName), coll.DetachProgram(p.tunName)
+	p := &programs{counters: coll.DetachMap(steerMapCounters), detours: coll.DetachMap(steerMapDetours)}
+	uplink, tun, out := names(c.Ethernet)
+	p.uplink, p.tun, p.out = coll.DetachProgram(uplink), coll.DetachProgram(tun), coll.DetachProgram(out)
 	return p, nil
 }
 
-func newCollection(c Config) (*ebpf.Collection, error) {
+func newCollection(c Config, old *programs) (*ebpf.Collection, error) {
 	spec, err := loadSteer()
 	if err != nil {
 		return nil, err
 	}
-	uplink, tun := names(c.Ethernet)
+	uplink, tun, out := names(c.Ethernet)
 	for name := range spec.Programs {
-		if name != uplink && name != tun {
+		if name != uplink && name != tun && (name != out || c.Translate == nil) {
 			delete(spec.Programs, name)
 		}
 	}
-	for name, value := range constants(c) {
+	values, blocks := constants(c), map[blockKey]uint8(nil)
+	if c.Translate != nil {
+		var more map[string]any
+		if more, blocks, err = translation(*c.Translate); err != nil {
+			return nil, err
+		}
+		maps.Copy(values, more)
+	}
+	for name, value := range values {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("set %s: %w", name, err)
 		}
 	}
-	return ebpf.NewCollection(spec)
+	var options ebpf.CollectionOptions
+	if old != nil {
+		options.MapReplacements = map[string]*ebpf.Map{steerMapCounters: old.counters, steerMapDetours: old.detours}
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(coll.Maps[steerMapBlocks], blocks); err != nil {
+		coll.Close()
+		return nil, err
+	}
+	return coll, nil
 }
 
 // netMask is struct prefix of steer.c, in network byte order.
@@ -77,13 +104,17 @@ func constants(c Config) map[string]any {
 	for i, p := range c.Prefixes {
 		list[i] = words(p)
 	}
-	return map[string]any{
+	values := map[string]any{
 		steerVarTunIndex:    uint32(c.TUN),
 		steerVarUplinkIndex: uint32(c.Uplink),
 		steerVarClat:        c.CLAT6.As16(),
 		steerVarPrefixCount: uint32(len(c.Prefixes)),
 		steerVarPrefixes:    list,
 	}
+	if c.NextHop.IsValid() {
+		values[steerVarNextHop], values[steerVarHasNextHop] = c.NextHop.As16(), uint32(1)
+	}
+	return values
 }
 
 func words(p nat64.Prefix) netMask {
@@ -165,7 +196,7 @@ func check() error {
 		TUN: 1, Uplink: 2, Ethernet: true,
 		CLAT6:    netip.MustParseAddr("2001:db8::1"),
 		Prefixes: []nat64.Prefix{nat64.WellKnown()},
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}

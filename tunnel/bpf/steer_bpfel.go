@@ -13,24 +13,56 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type steerBlock struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr uint32
+}
+
 type steerPrefix struct {
 	_    structs.HostLayout
 	Net  [4]uint32
 	Mask [4]uint32
 }
 
+type steerTally struct {
+	_       structs.HostLayout
+	Packets uint64
+	Bytes   uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	steerMapBlocks         = "blocks"
 	steerMapCounters       = "counters"
+	steerMapDetours        = "detours"
+	steerProgReach64OutEth = "reach64_out_eth"
+	steerProgReach64OutRaw = "reach64_out_raw"
 	steerProgReach64TunEth = "reach64_tun_eth"
 	steerProgReach64TunRaw = "reach64_tun_raw"
 	steerProgReach64UpEth  = "reach64_up_eth"
 	steerProgReach64UpRaw  = "reach64_up_raw"
 	steerVarClat           = "clat"
+	steerVarClat4          = "clat4"
+	steerVarHasNextHop     = "has_next_hop"
+	steerVarHiShift        = "hi_shift"
+	steerVarLoMask         = "lo_mask"
+	steerVarLoShift        = "lo_shift"
+	steerVarLowestMtu6     = "lowest_mtu6"
+	steerVarMtu4           = "mtu4"
+	steerVarMtu6           = "mtu6"
+	steerVarNeutral        = "neutral"
+	steerVarNextHop        = "next_hop"
+	steerVarOctets         = "octets"
+	steerVarPauseJiffies   = "pause_jiffies"
 	steerVarPrefixCount    = "prefix_count"
+	steerVarPrefixHi       = "prefix_hi"
+	steerVarPrefixLo       = "prefix_lo"
 	steerVarPrefixes       = "prefixes"
+	steerVarTosMask        = "tos_mask"
+	steerVarTranslates     = "translates"
 	steerVarTunIndex       = "tun_index"
 	steerVarUplinkIndex    = "uplink_index"
 )
@@ -77,6 +109,8 @@ type steerSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerProgramSpecs struct {
+	Reach64OutEth *ebpf.ProgramSpec `ebpf:"reach64_out_eth"`
+	Reach64OutRaw *ebpf.ProgramSpec `ebpf:"reach64_out_raw"`
 	Reach64TunEth *ebpf.ProgramSpec `ebpf:"reach64_tun_eth"`
 	Reach64TunRaw *ebpf.ProgramSpec `ebpf:"reach64_tun_raw"`
 	Reach64UpEth  *ebpf.ProgramSpec `ebpf:"reach64_up_eth"`
@@ -87,18 +121,36 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
+	Blocks   *ebpf.MapSpec `ebpf:"blocks"`
 	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Detours  *ebpf.MapSpec `ebpf:"detours"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerVariableSpecs struct {
-	Clat        *ebpf.VariableSpec `ebpf:"clat"`
-	PrefixCount *ebpf.VariableSpec `ebpf:"prefix_count"`
-	Prefixes    *ebpf.VariableSpec `ebpf:"prefixes"`
-	TunIndex    *ebpf.VariableSpec `ebpf:"tun_index"`
-	UplinkIndex *ebpf.VariableSpec `ebpf:"uplink_index"`
+	Clat         *ebpf.VariableSpec `ebpf:"clat"`
+	Clat4        *ebpf.VariableSpec `ebpf:"clat4"`
+	HasNextHop   *ebpf.VariableSpec `ebpf:"has_next_hop"`
+	HiShift      *ebpf.VariableSpec `ebpf:"hi_shift"`
+	LoMask       *ebpf.VariableSpec `ebpf:"lo_mask"`
+	LoShift      *ebpf.VariableSpec `ebpf:"lo_shift"`
+	LowestMtu6   *ebpf.VariableSpec `ebpf:"lowest_mtu6"`
+	Mtu4         *ebpf.VariableSpec `ebpf:"mtu4"`
+	Mtu6         *ebpf.VariableSpec `ebpf:"mtu6"`
+	Neutral      *ebpf.VariableSpec `ebpf:"neutral"`
+	NextHop      *ebpf.VariableSpec `ebpf:"next_hop"`
+	Octets       *ebpf.VariableSpec `ebpf:"octets"`
+	PauseJiffies *ebpf.VariableSpec `ebpf:"pause_jiffies"`
+	PrefixCount  *ebpf.VariableSpec `ebpf:"prefix_count"`
+	PrefixHi     *ebpf.VariableSpec `ebpf:"prefix_hi"`
+	PrefixLo     *ebpf.VariableSpec `ebpf:"prefix_lo"`
+	Prefixes     *ebpf.VariableSpec `ebpf:"prefixes"`
+	TosMask      *ebpf.VariableSpec `ebpf:"tos_mask"`
+	Translates   *ebpf.VariableSpec `ebpf:"translates"`
+	TunIndex     *ebpf.VariableSpec `ebpf:"tun_index"`
+	UplinkIndex  *ebpf.VariableSpec `ebpf:"uplink_index"`
 }
 
 // steerObjects contains all objects after they have been loaded into the kernel.
@@ -121,12 +173,16 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
+	Blocks   *ebpf.Map `ebpf:"blocks"`
 	Counters *ebpf.Map `ebpf:"counters"`
+	Detours  *ebpf.Map `ebpf:"detours"`
 }
 
 func (m *steerMaps) Close() error {
 	return _SteerClose(
+		m.Blocks,
 		m.Counters,
+		m.Detours,
 	)
 }
 
@@ -134,17 +190,35 @@ func (m *steerMaps) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerVariables struct {
-	Clat        *ebpf.Variable `ebpf:"clat"`
-	PrefixCount *ebpf.Variable `ebpf:"prefix_count"`
-	Prefixes    *ebpf.Variable `ebpf:"prefixes"`
-	TunIndex    *ebpf.Variable `ebpf:"tun_index"`
-	UplinkIndex *ebpf.Variable `ebpf:"uplink_index"`
+	Clat         *ebpf.Variable `ebpf:"clat"`
+	Clat4        *ebpf.Variable `ebpf:"clat4"`
+	HasNextHop   *ebpf.Variable `ebpf:"has_next_hop"`
+	HiShift      *ebpf.Variable `ebpf:"hi_shift"`
+	LoMask       *ebpf.Variable `ebpf:"lo_mask"`
+	LoShift      *ebpf.Variable `ebpf:"lo_shift"`
+	LowestMtu6   *ebpf.Variable `ebpf:"lowest_mtu6"`
+	Mtu4         *ebpf.Variable `ebpf:"mtu4"`
+	Mtu6         *ebpf.Variable `ebpf:"mtu6"`
+	Neutral      *ebpf.Variable `ebpf:"neutral"`
+	NextHop      *ebpf.Variable `ebpf:"next_hop"`
+	Octets       *ebpf.Variable `ebpf:"octets"`
+	PauseJiffies *ebpf.Variable `ebpf:"pause_jiffies"`
+	PrefixCount  *ebpf.Variable `ebpf:"prefix_count"`
+	PrefixHi     *ebpf.Variable `ebpf:"prefix_hi"`
+	PrefixLo     *ebpf.Variable `ebpf:"prefix_lo"`
+	Prefixes     *ebpf.Variable `ebpf:"prefixes"`
+	TosMask      *ebpf.Variable `ebpf:"tos_mask"`
+	Translates   *ebpf.Variable `ebpf:"translates"`
+	TunIndex     *ebpf.Variable `ebpf:"tun_index"`
+	UplinkIndex  *ebpf.Variable `ebpf:"uplink_index"`
 }
 
 // steerPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerPrograms struct {
+	Reach64OutEth *ebpf.Program `ebpf:"reach64_out_eth"`
+	Reach64OutRaw *ebpf.Program `ebpf:"reach64_out_raw"`
 	Reach64TunEth *ebpf.Program `ebpf:"reach64_tun_eth"`
 	Reach64TunRaw *ebpf.Program `ebpf:"reach64_tun_raw"`
 	Reach64UpEth  *ebpf.Program `ebpf:"reach64_up_eth"`
@@ -153,6 +227,8 @@ type steerPrograms struct {
 
 func (p *steerPrograms) Close() error {
 	return _SteerClose(
+		p.Reach64OutEth,
+		p.Reach64OutRaw,
 		p.Reach64TunEth,
 		p.Reach64TunRaw,
 		p.Reach64UpEth,

@@ -70,7 +70,7 @@ func loadForTest(t *testing.T, ethernet bool, prefixes ...string) *programs {
 	for _, p := range prefixes {
 		c.Prefixes = append(c.Prefixes, nat64.MustParse(p))
 	}
-	p, err := load(c)
+	p, err := load(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
