@@ -11,6 +11,7 @@ import (
 	"github.com/reach64/reach64/resolver/discover"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/clat"
+	"github.com/reach64/reach64/tunnel/relay"
 )
 
 // Edges are the operating system as the agent sees it. A machine's are made
@@ -23,6 +24,8 @@ type Edges struct {
 	RA         discover.RAReader // nil where router advertisements cannot be read
 	DialLink   func(link string) Dialer
 	Dial       Dialer // over whatever route the system has
+	// DialFlows dials for the relay over a link; nil: the relay cannot be used.
+	DialFlows func(link string) relay.Dialer
 	// Foreign tells what other CLAT is at work and over which link, "" none.
 	// ownDevice is the link index of our own TUN, 0 none.
 	Foreign func(s netstate.Snapshot, ownDevice int) (evidence, link string)

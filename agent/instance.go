@@ -10,12 +10,14 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/reach"
 	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/clat"
+	"github.com/reach64/reach64/tunnel/relay"
 	"github.com/reach64/reach64/tunnel/siit"
 )
 
@@ -44,6 +46,11 @@ type instance struct {
 	devName string
 	engine  *clat.CLAT
 	steer   Steering
+
+	relay    *relay.Relay // in the place of addr6, engine and steer
+	datapath string       // of the Datapath words of config
+	note     string       // why it is not a faster one, "" there is none
+
 	routes  []netip.Prefix
 	ready   bool
 	stale   bool        // the configuration has changed since the translator was made
@@ -60,7 +67,10 @@ func mtu4(c reach.CLAT) int { return max(1260, min(c.MTU6-20, 65515)) }
 // open brings up the device, the addresses, the steering and the engine, but no
 // route. On error nothing is left.
 func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLAT, try uint32) (_ *instance, err error) {
-	in := &instance{want: want, try: try, done: make(chan struct{}), stop: func() {}}
+	if want.Relay {
+		return a.openRelay(ctx, have, want)
+	}
+	in := &instance{want: want, try: try, datapath: config.DatapathTUN, done: make(chan struct{}), stop: func() {}}
 	for in.addr6, in.neutral = a.draw(want, in.try); siit.IsReservedIID(in.addr6); in.addr6, in.neutral = a.draw(want, in.try) {
 		in.try++
 	}
@@ -118,7 +128,7 @@ func (a *Agent) close(ctx context.Context, have netstate.Snapshot, in *instance)
 		}
 	}
 	in.stop()
-	if in.engine == nil {
+	if in.engine == nil && in.relay == nil {
 		_ = in.dev.Close()
 	}
 	<-in.done
@@ -127,11 +137,11 @@ func (a *Agent) close(ctx context.Context, have netstate.Snapshot, in *instance)
 // state is what the network configuration has to hold for this instance.
 func (in *instance) state() netcfg.Want {
 	w := netcfg.Want{
-		Devices: []netcfg.Device{{Link: in.dev.Index(), MTU: mtu4(in.want)}},
-		Addrs: []netcfg.Addr{
-			{Link: in.want.Uplink, Prefix: netip.PrefixFrom(in.addr6, 128), Deprecated: true},
-			{Link: in.dev.Index(), Prefix: netip.PrefixFrom(in.want.IPv4, 32)},
-		},
+		Devices: []netcfg.Device{{Link: in.dev.Index(), MTU: in.mtu()}},
+		Addrs:   []netcfg.Addr{{Link: in.dev.Index(), Prefix: netip.PrefixFrom(in.want.IPv4, 32)}},
+	}
+	if !in.want.Relay {
+		w.Addrs = append(w.Addrs, netcfg.Addr{Link: in.want.Uplink, Prefix: netip.PrefixFrom(in.addr6, 128), Deprecated: true})
 	}
 	for _, r := range in.routes {
 		w.Routes = append(w.Routes, netcfg.Route{Dst: r, Link: in.dev.Index(), Src: in.want.IPv4, Metric: routeMetric})
@@ -141,20 +151,24 @@ func (in *instance) state() netcfg.Want {
 
 // translator returns a translator for the instance with these routes.
 func (a *Agent) translator(in *instance, routes []netip.Prefix) (*siit.Translator, error) {
-	var always []netip.Addr
-	for _, s := range a.conf.Servers {
-		always = append(always, a.ipv4(s)...)
-	}
 	tr, err := siit.New(siit.Config{
 		Prefix: in.want.Prefix, CLAT4: in.want.IPv4, CLAT6: in.addr6,
 		MTU4: mtu4(in.want), MTU6: in.want.MTU6,
-		NonGlobal: a.conf.Discovery.NonGlobal, AlwaysAllow: always, RouteTo: routes,
+		NonGlobal: a.conf.Discovery.NonGlobal, AlwaysAllow: a.always(), RouteTo: routes,
 		HopAddrs: a.conf.Path.HopAddrs, NodeID: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make translator: %w", err)
 	}
 	return tr, nil
+}
+
+// always are the addresses that are served whatever is said of their block.
+func (a *Agent) always() (list []netip.Addr) {
+	for _, s := range a.conf.Servers {
+		list = append(list, a.ipv4(s)...)
+	}
+	return list
 }
 
 // advance follows the uniqueness check of the address and the wanted routes.
@@ -164,6 +178,9 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 	case <-in.done:
 		return false, fmt.Errorf("run translator: %w", in.err)
 	default:
+	}
+	if in.relay != nil {
+		return false, a.advanceRelay(ctx, have, in, routes)
 	}
 	addr, found := addressOn(have, in.want.Uplink, in.addr6)
 	lost := a.lost(have, in)
@@ -266,7 +283,7 @@ func (a *Agent) start(ctx context.Context, have netstate.Snapshot, want reach.CL
 	}
 	a.running, a.failed = in, reach.Failure{}
 	a.log.WithFields(logrus.Fields{"device": in.devName, "ipv4": want.IPv4, "ipv6": in.addr6, "prefix": want.Prefix,
-		"uplink": want.Name, "steering": in.steer.Mode()}).Info("CLAT set up")
+		"uplink": want.Name, "datapath": in.datapath, "steering": in.steered()}).Info("CLAT set up")
 }
 
 func (a *Agent) shut(ctx context.Context, have netstate.Snapshot) {

@@ -16,6 +16,7 @@ import (
 	"github.com/reach64/reach64/platform/sock"
 	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/tunnel/bpf"
+	"github.com/reach64/reach64/tunnel/relay"
 )
 
 // SystemEdges returns the edges of the operating system that this program runs
@@ -43,6 +44,9 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 		RA:       conn,
 		DialLink: func(link string) Dialer { return sock.Dialer(link) },
 		Dial:     sock.Dialer(""),
+		DialFlows: func(link string) relay.Dialer {
+			return sock.Flows{Bound: sock.Dialer(link)}
+		},
 		Foreign: func(s netstate.Snapshot, ownDevice int) (evidence, link string) {
 			f, ok := osinfo.ForeignCLAT(s, osinfo.Own{Device: ownDevice})
 			if !ok {

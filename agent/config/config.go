@@ -56,6 +56,13 @@ const (
 	ModeOff  Mode = "off" // watch, discover and probe, but change nothing
 )
 
+// The words of path.datapath.
+const (
+	DatapathAuto  = "auto"  // the fastest that works
+	DatapathTUN   = "tun"   // translation in user space, steered by the kernel
+	DatapathRelay = "relay" // flows end on this machine, and go on over IPv6 sockets
+)
+
 // Scope says which IPv4 destinations are routed through the CLAT.
 type Scope string
 
@@ -78,7 +85,7 @@ const (
 type Path struct {
 	Mode     Mode
 	Scope    Scope
-	Datapath string // auto or tun
+	Datapath string // one of the Datapath words
 	// OtherCLAT says what to do beside another program's CLAT through which no server answers.
 	OtherCLAT OtherCLAT
 	// HopAddrs are IPv4 addresses for ICMP errors of routers that have none, so

@@ -107,7 +107,7 @@ func (v *validator) config(r raw) Config {
 		Path: Path{
 			Mode:     Mode(v.oneOf("path.mode", r.Path.Mode, "auto", "off")),
 			Scope:    Scope(v.oneOf("path.scope", r.Path.Scope, "server", "all")),
-			Datapath: v.oneOf("path.datapath", r.Path.Datapath, "auto", "tun"),
+			Datapath: v.oneOf("path.datapath", r.Path.Datapath, DatapathAuto, DatapathTUN, DatapathRelay),
 			HopAddrs: v.hopAddrs(r.Path.HopAddrs),
 
 			OtherCLAT: OtherCLAT(v.oneOf("path.other_clat", r.Path.Other, "yield", "take-over")),

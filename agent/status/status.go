@@ -27,31 +27,33 @@ func Wrap(now time.Time, version string, result any) Envelope {
 
 // Status is the whole state of the service.
 type Status struct {
-	Class    string            `json:"class"`
-	Path     string            `json:"path"`
-	Datapath *string           `json:"datapath"`
-	Reason   string            `json:"reason"`
-	Sentence string            `json:"sentence"`
-	Detail   *string           `json:"detail"`
-	Advice   *string           `json:"advice"`
-	Uplink   *string           `json:"uplink"`
-	Prefix   *string           `json:"prefix"`
-	Source   *string           `json:"prefix_source"`
-	CLAT     *CLAT             `json:"clat"`
-	Servers  []Server          `json:"servers"`
-	Sources  []Source          `json:"sources"`
-	Counters map[string]uint64 `json:"counters"`
-	Times    Times             `json:"times"`
-	Since    time.Time         `json:"since"` // when class, path or reason last changed
-	Started  time.Time         `json:"started"`
-	Epoch    uint64            `json:"epoch"`
-	PID      int               `json:"pid"`
+	Class    string  `json:"class"`
+	Path     string  `json:"path"`
+	Datapath *string `json:"datapath"`
+	// DatapathNote says why the datapath is not a faster one.
+	DatapathNote *string           `json:"datapath_note"`
+	Reason       string            `json:"reason"`
+	Sentence     string            `json:"sentence"`
+	Detail       *string           `json:"detail"`
+	Advice       *string           `json:"advice"`
+	Uplink       *string           `json:"uplink"`
+	Prefix       *string           `json:"prefix"`
+	Source       *string           `json:"prefix_source"`
+	CLAT         *CLAT             `json:"clat"`
+	Servers      []Server          `json:"servers"`
+	Sources      []Source          `json:"sources"`
+	Counters     map[string]uint64 `json:"counters"`
+	Times        Times             `json:"times"`
+	Since        time.Time         `json:"since"` // when class, path or reason last changed
+	Started      time.Time         `json:"started"`
+	Epoch        uint64            `json:"epoch"`
+	PID          int               `json:"pid"`
 }
 
 // CLAT is the local translator.
 type CLAT struct {
 	IPv4    string   `json:"ipv4"`
-	IPv6    string   `json:"ipv6"`
+	IPv6    *string  `json:"ipv6"` // null: flows go on from the host's own address
 	Device  string   `json:"device"`
 	MTU     int      `json:"mtu"`
 	Ready   bool     `json:"ready"`

@@ -20,10 +20,10 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func working() Status {
 	yes, rtt, tls := true, 0.0125, 0.031
 	return Status{
-		Class: "v6-only-nat64-dns64", Path: "clat", Datapath: Ptr("tun"), Reason: "clat-carries-ipv4",
+		Class: "v6-only-nat64-dns64", Path: "clat", Datapath: Ptr("tun"), DatapathNote: Ptr("not bpf: load BPF programs: refused; it needs CAP_BPF"), Reason: "clat-carries-ipv4",
 		Sentence: "IPv4 to the server goes through the CLAT and the network's NAT64.",
 		Uplink:   Ptr("eth0"), Prefix: Ptr("64:ff9b::/96"), Source: Ptr("ra"),
-		CLAT: &CLAT{IPv4: "192.0.0.3", IPv6: "2001:db8:1:0:2c1:a700:0:e883", Device: "clat0", MTU: 1480, Ready: true,
+		CLAT: &CLAT{IPv4: "192.0.0.3", IPv6: Ptr("2001:db8:1:0:2c1:a700:0:e883"), Device: "clat0", MTU: 1480, Ready: true,
 			Neutral: true, Steered: "tcx", Routes: []string{"198.51.100.10"}},
 		Servers: []Server{{Name: "backup.example.com", Port: 443, Address: Ptr("198.51.100.10"), Path: "clat", Reachable: &yes,
 			RTT: &rtt, Handshake: &tls, Reason: "ok", Checked: Ptr("2026-03-01T11:59:48Z"),

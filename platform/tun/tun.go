@@ -51,6 +51,10 @@ func (d *Device) Name() string { return d.name }
 // Index returns the interface's index.
 func (d *Device) Index() int { return d.index }
 
+// Offloads tells that packets carry their offload state, so that super-packets may
+// be written.
+func (d *Device) Offloads() bool { return true }
+
 // ReadPacket waits for one packet and puts it into buf[:n]; nothing comes before
 // it. buf should hold MaxPacket bytes: a longer packet is lost with
 // io.ErrShortBuffer. After Close the cause is net.ErrClosed, after the

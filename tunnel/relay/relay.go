@@ -27,8 +27,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
@@ -120,7 +118,6 @@ func (l Limits) withDefaults() Limits {
 
 // Relay is one running relay on one port.
 type Relay struct {
-	log    logrus.FieldLogger
 	port   Port
 	dial   Dialer
 	conf   Config
@@ -141,12 +138,12 @@ type Relay struct {
 
 // New returns a relay on port that dials with d. It starts nothing, but the
 // network stack has goroutines of its own: call Run, which ends them.
-func New(log logrus.FieldLogger, port Port, d Dialer, conf Config) (*Relay, error) {
+func New(port Port, d Dialer, conf Config) (*Relay, error) {
 	if conf.MTU < 576 || conf.MTU > 65535 {
 		return nil, fmt.Errorf("make relay: MTU %d, want 576 to 65535", conf.MTU)
 	}
 	conf.Limits = conf.Limits.withDefaults()
-	r := &Relay{log: log, port: port, dial: d, conf: conf}
+	r := &Relay{port: port, dial: d, conf: conf}
 	r.flows.init(conf.Limits)
 	r.SetPolicy(conf.Policy)
 	var err error

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
@@ -94,9 +93,7 @@ func newLab(t *testing.T, change func(d *loop, c *Config)) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	if l.relay, err = New(log, tun, l.dial, conf); err != nil {
+	if l.relay, err = New(tun, l.dial, conf); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
