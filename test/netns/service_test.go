@@ -78,6 +78,7 @@ type status struct {
 		Routes []string `json:"routes"`
 	} `json:"clat"`
 	Datapath *string `json:"datapath"`
+	Note     *string `json:"datapath_note"`
 	Servers  []struct {
 		Name      string   `json:"name"`
 		Port      int      `json:"port"`
