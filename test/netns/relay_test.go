@@ -117,13 +117,16 @@ func TestRelayShowsWhatTheServerIs(t *testing.T) {
 	if out, err := l.curlPort("10", 3); err == nil || !strings.Contains(out, "timed out") && !strings.Contains(out, "timeout") {
 		t.Errorf("a server that drops everything: %v after %v: %s, want silence", err, time.Since(begin), out)
 	}
-	// The uplink's own word: there is no route any more.
-	l.client.ip("-6 route add unreachable 2001:db8:64:ff9b::/96")
-	if out, err := l.curlPort(strconv.Itoa(webPort), 5); err == nil || !strings.Contains(out, "No route to host") && !strings.Contains(out, "Network is unreachable") && !strings.Contains(out, "Couldn't connect") {
-		t.Errorf("an unreachable server: %v: %s", err, out)
+	// The host's own firewall's word, and the network's.
+	l.client.must("nft", "add table ip6 wall; add chain ip6 wall output { type filter hook output priority 0; }; add rule ip6 wall output ip6 daddr "+ownPrefix+" udp dport 12 reject with icmpv6 no-route")
+	for _, dial := range []string{"udp/" + documentation + "/12", "tcp/" + documentation + "/11"} {
+		out, err := l.client.try(8*time.Second, "bash", "-c", "exec 3<>/dev/"+dial+" && echo x >&3 && sleep 0.2 && echo y >&3")
+		if err == nil || !strings.Contains(out, "Network is unreachable") && !strings.Contains(out, "No route to host") {
+			t.Errorf("an unreachable server, %s: %v: %s", dial, err, out)
+		}
 	}
 	st, err := s.status()
-	if err != nil || st.Counters["tcp-refused"] == 0 || st.Counters["udp-refused"] == 0 || st.Counters["tcp-unreachable"] == 0 {
+	if err != nil || st.Counters["tcp-refused"] == 0 || st.Counters["udp-refused"] == 0 || st.Counters["tcp-unreachable"] == 0 || st.Counters["udp-unreachable"] == 0 {
 		t.Errorf("counters %v, %v", st.Counters, err)
 	}
 }
