@@ -19,7 +19,8 @@ import (
 const roleVariable = "REACH64_NETNS_ROLE"
 
 // roles are these programs.
-var roles = map[string]func(args []string) error{"web": playWeb, "replay": playReplay, "echo": playEcho, "ask": playAsk, "dnssec": playDNSSEC, "portal": playPortal, "vpn": playVPN}
+var roles = map[string]func(args []string) error{"web": playWeb, "replay": playReplay, "echo": playEcho, "ask": playAsk, "dnssec": playDNSSEC, "portal": playPortal, "vpn": playVPN,
+	"crowd": playCrowd, "tcpecho": playTCPEcho}
 
 func TestMain(m *testing.M) {
 	if play := roles[os.Getenv(roleVariable)]; play != nil {

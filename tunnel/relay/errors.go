@@ -21,7 +21,7 @@ type cause struct {
 
 var causes = []cause{
 	{flowRefused, portUnreachable, []syscall.Errno{syscall.ECONNREFUSED, 10061}, []string{"refused"}},
-	{flowResetByServer, icmpError{}, []syscall.Errno{syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, 10053, 10054}, []string{"reset by peer", "aborted"}},
+	{flowResetByServer, icmpError{}, []syscall.Errno{syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ENOTCONN, 10053, 10054, 10057}, []string{"reset by peer", "aborted"}},
 	{flowUnreachable, netUnreachable, []syscall.Errno{syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT,
 		syscall.ENODEV, 10047, 10049, 10050, 10051}, []string{"network is unreachable"}},
 	{flowUnreachable, hostUnreachable, []syscall.Errno{syscall.EHOSTUNREACH, 10065}, []string{"no route", "unreachable"}},

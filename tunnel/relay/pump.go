@@ -190,8 +190,10 @@ func (p *upPump) move(w io.Writer) (done bool) {
 				return false
 			}
 			p.why = flowEnded
-			if c, ok := p.flow.conn.(interface{ CloseWrite() error }); !ok || c.CloseWrite() != nil {
+			if c, ok := p.flow.conn.(interface{ CloseWrite() error }); !ok {
 				p.why = flowFailed
+			} else if err := c.CloseWrite(); err != nil {
+				p.why = causeOf(err).event
 			}
 			return true
 		default:
