@@ -293,6 +293,9 @@ func (a *Agent) decide(ctx context.Context, snap netstate.Snapshot) time.Duratio
 	out = a.machine.Step(now, w)
 	a.timing.follow(now, out, report, a.probes.results())
 	a.publish(now, snap, report, w, out)
+	if out.Intent.CLAT != a.wanted {
+		return 0 // what failed has something in its place
+	}
 	next := statusEvery
 	for _, t := range []time.Time{out.Wake, a.retryAt, a.pausedUntil} {
 		if t.After(now) {

@@ -78,10 +78,7 @@ func (a *Agent) attach(in *instance, datapath string) error {
 // translation is what the instance's translators share.
 func (a *Agent) translation(in *instance) siit.Config {
 	c := siit.Config{Prefix: in.want.Prefix, CLAT4: in.want.IPv4, CLAT6: in.addr6, MTU4: mtu4(in.want), MTU6: in.want.MTU6,
-		NonGlobal: a.conf.Discovery.NonGlobal}
-	for _, s := range a.conf.Servers {
-		c.AlwaysAllow = append(c.AlwaysAllow, a.ipv4(s)...)
-	}
+		NonGlobal: a.conf.Discovery.NonGlobal, AlwaysAllow: a.always()}
 	return c
 }
 

@@ -12,19 +12,23 @@ import (
 	"github.com/reach64/reach64/resolver/discover"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/tunnel/clat"
+	"github.com/reach64/reach64/tunnel/relay"
 	"github.com/reach64/reach64/tunnel/siit"
 )
 
 // Edges are the operating system as the agent sees it. A machine's are made
 // by SystemEdges; the embedded lab makes others, with the same agent above.
 type Edges struct {
-	Monitor    Monitor
-	Configure  Configurator
-	OpenDevice func(name string) (Device, error)
+	Monitor   Monitor
+	Configure Configurator
+	// OpenDevice makes a TUN with that many queues where the system can, one elsewhere.
+	OpenDevice func(name string, queues int) (Device, error)
 	Steer      func(Steer) (Steering, error)
 	RA         discover.RAReader // nil where router advertisements cannot be read
 	DialLink   func(link string) Dialer
 	Dial       Dialer // over whatever route the system has
+	// DialFlows dials for the relay over a link; nil: the relay cannot be used.
+	DialFlows func(link string) relay.Dialer
 	// Foreign tells what other CLAT is at work and over which link, "" none.
 	// ownDevice is the link index of our own TUN, 0 none.
 	Foreign func(s netstate.Snapshot, ownDevice int) (evidence, link string)

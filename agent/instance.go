@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/reach64/reach64/platform/netcfg"
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/tunnel/clat"
+	"github.com/reach64/reach64/tunnel/relay"
 	"github.com/reach64/reach64/tunnel/siit"
 )
 
@@ -44,9 +46,10 @@ type instance struct {
 	engine  *clat.CLAT
 	steer   Steering
 
-	datapath string // of the Datapath words of config
-	note     string // why it is not a faster one, "" there is none
-	nextHop  netip.Addr
+	relay    *relay.Relay // in the place of addr6, engine and steer
+	datapath string       // of the Datapath words of config
+	note     string       // why it is not a faster one, "" there is none
+	nextHop  netip.Addr   // see nextHop
 
 	routes  []netip.Prefix
 	ready   bool
@@ -64,11 +67,14 @@ func mtu4(c reach.CLAT) int { return max(1260, min(c.MTU6-20, 65515)) }
 // open brings up the device, the addresses, the steering and the engine, but no
 // route. On error nothing is left.
 func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLAT, try uint32) (_ *instance, err error) {
+	if want.Relay {
+		return a.openRelay(ctx, have, want)
+	}
 	in := &instance{want: want, try: try, done: make(chan struct{}), stop: func() {}}
 	for in.addr6, in.neutral = a.draw(want, in.try); siit.IsReservedIID(in.addr6); in.addr6, in.neutral = a.draw(want, in.try) {
 		in.try++
 	}
-	if in.dev, err = a.edges.OpenDevice(deviceName); err != nil {
+	if in.dev, err = a.edges.OpenDevice(deviceName, runtime.GOMAXPROCS(0)); err != nil {
 		return nil, fmt.Errorf("open device: %w", err)
 	}
 	in.devName = in.dev.Name()
@@ -120,7 +126,7 @@ func (a *Agent) close(ctx context.Context, have netstate.Snapshot, in *instance)
 		}
 	}
 	in.stop()
-	if in.engine == nil {
+	if in.engine == nil && in.relay == nil {
 		_ = in.dev.Close()
 	}
 	<-in.done
@@ -129,11 +135,11 @@ func (a *Agent) close(ctx context.Context, have netstate.Snapshot, in *instance)
 // state is what the network configuration has to hold for this instance.
 func (in *instance) state() netcfg.Want {
 	w := netcfg.Want{
-		Devices: []netcfg.Device{{Link: in.dev.Index(), MTU: mtu4(in.want)}},
-		Addrs: []netcfg.Addr{
-			{Link: in.want.Uplink, Prefix: netip.PrefixFrom(in.addr6, 128), Deprecated: true},
-			{Link: in.dev.Index(), Prefix: netip.PrefixFrom(in.want.IPv4, 32)},
-		},
+		Devices: []netcfg.Device{{Link: in.dev.Index(), MTU: in.mtu()}},
+		Addrs:   []netcfg.Addr{{Link: in.dev.Index(), Prefix: netip.PrefixFrom(in.want.IPv4, 32)}},
+	}
+	if !in.want.Relay {
+		w.Addrs = append(w.Addrs, netcfg.Addr{Link: in.want.Uplink, Prefix: netip.PrefixFrom(in.addr6, 128), Deprecated: true})
 	}
 	for _, r := range in.routes {
 		w.Routes = append(w.Routes, netcfg.Route{Dst: r, Link: in.dev.Index(), Src: in.want.IPv4, Metric: routeMetric})
@@ -152,6 +158,14 @@ func (a *Agent) translator(in *instance, routes []netip.Prefix) (*siit.Translato
 	return tr, nil
 }
 
+// always are the addresses that are served whatever is said of their block.
+func (a *Agent) always() (list []netip.Addr) {
+	for _, s := range a.conf.Servers {
+		list = append(list, a.ipv4(s)...)
+	}
+	return list
+}
+
 // advance follows the uniqueness check of the address and the wanted routes.
 // again is true when another address must be drawn.
 func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instance, routes []netip.Prefix) (again bool, err error) {
@@ -159,6 +173,9 @@ func (a *Agent) advance(ctx context.Context, have netstate.Snapshot, in *instanc
 	case <-in.done:
 		return false, fmt.Errorf("run translator: %w", in.err)
 	default:
+	}
+	if in.relay != nil {
+		return false, a.advanceRelay(ctx, have, in, routes)
 	}
 	addr, found := addressOn(have, in.want.Uplink, in.addr6)
 	lost := a.lost(have, in)
@@ -280,7 +297,7 @@ func (a *Agent) start(ctx context.Context, have netstate.Snapshot, want reach.CL
 	}
 	a.running, a.failed = in, reach.Failure{}
 	fields := logrus.Fields{"device": in.devName, "ipv4": want.IPv4, "ipv6": in.addr6, "prefix": want.Prefix,
-		"uplink": want.Name, "datapath": in.datapath, "steering": in.steer.Mode()}
+		"uplink": want.Name, "datapath": in.datapath, "steering": in.steered()}
 	if in.note != "" {
 		fields["note"] = in.note
 	}

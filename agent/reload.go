@@ -84,7 +84,7 @@ func (a *Agent) unpause(now time.Time) {
 
 func (a *Agent) settings() reach.Settings {
 	return reach.Settings{Off: a.conf.Path.Mode == config.ModeOff, All: a.conf.Path.Scope == config.ScopeAll, Paused: a.paused,
-		TakeOver: a.conf.Path.OtherCLAT == config.OtherTakeOver}
+		TakeOver: a.conf.Path.OtherCLAT == config.OtherTakeOver, Relay: a.relayUse()}
 }
 
 // reconfigure brings all parts to another configuration. The loop alone calls it.

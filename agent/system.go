@@ -2,7 +2,6 @@ package agent
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -18,6 +17,7 @@ import (
 	"github.com/reach64/reach64/platform/tun"
 	"github.com/reach64/reach64/tunnel/bpf"
 	"github.com/reach64/reach64/tunnel/clat"
+	"github.com/reach64/reach64/tunnel/relay"
 )
 
 // SystemEdges returns the edges of the operating system that this program runs
@@ -34,8 +34,8 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 	e := Edges{
 		Monitor:   monitor,
 		Configure: netcfg.New(j, log),
-		OpenDevice: func(name string) (Device, error) {
-			d, err := tun.OpenQueues(name, runtime.GOMAXPROCS(0))
+		OpenDevice: func(name string, queues int) (Device, error) {
+			d, err := tun.OpenQueues(name, queues)
 			if err != nil {
 				return nil, err
 			}
@@ -45,6 +45,9 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 		RA:       conn,
 		DialLink: func(link string) Dialer { return sock.Dialer(link) },
 		Dial:     sock.Dialer(""),
+		DialFlows: func(link string) relay.Dialer {
+			return sock.Flows{Bound: sock.Dialer(link)}
+		},
 		Foreign: func(s netstate.Snapshot, ownDevice int) (evidence, link string) {
 			f, ok := osinfo.ForeignCLAT(s, osinfo.Own{Device: ownDevice})
 			if !ok {

@@ -60,7 +60,7 @@ func (t *timing) follow(now time.Time, out reach.Out, r discover.Report, results
 		return
 	}
 	for k, res := range results {
-		if k.path == reach.PathCLAT && res.Reachable {
+		if k.path == out.Intent.CLAT.Path() && res.Reachable {
 			t.ready, t.answered = max(0, res.At.Sub(t.seen)), true
 		}
 	}
@@ -94,7 +94,7 @@ func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report
 		s.Uplinks = append(s.Uplinks, v)
 	}
 	a.showPrefix(&s, r, out)
-	a.showCLAT(&s)
+	a.showCLAT(&s, out)
 	a.showServers(&s, out)
 	a.showSources(now, &s, snap, r)
 	a.published.Store(&published{doc: s, running: a.running})
@@ -117,15 +117,20 @@ func (a *Agent) showPrefix(s *status.Status, r discover.Report, out reach.Out) {
 	}
 }
 
-func (a *Agent) showCLAT(s *status.Status) {
+func (a *Agent) showCLAT(s *status.Status, out reach.Out) {
 	in := a.running
 	if in == nil {
 		return
 	}
-	s.Datapath, s.DatapathNote = status.Ptr(in.datapath), status.Ptr(in.note)
-	s.CLAT = &status.CLAT{IPv4: in.want.IPv4.String(), IPv6: in.addr6.String(), Device: in.devName, Uplink: in.want.Name,
-		Restart: status.FlowsResume, MTU: mtu4(in.want),
-		Ready: in.ready, Neutral: in.neutral, Steered: in.steer.Mode(), Routes: []string{}}
+	s.Datapath, s.DatapathNote = status.Ptr(in.datapath), status.Ptr(joined(in.note, out.Note))
+	s.CLAT = &status.CLAT{IPv4: in.want.IPv4.String(), Device: in.devName, Uplink: in.want.Name, Restart: status.FlowsResume, MTU: in.mtu(),
+		Ready: in.ready, Neutral: in.neutral, Steered: in.steered(), Routes: []string{}}
+	if in.relay != nil {
+		s.CLAT.Restart = status.FlowsEnd
+	}
+	if in.addr6.IsValid() {
+		s.CLAT.IPv6 = status.Ptr(in.addr6.String())
+	}
 	for _, r := range in.routes {
 		if r == dummy || r == a.conf.Path.HopAddrs {
 			continue
@@ -146,6 +151,9 @@ func (in *instance) counters() map[string]uint64 {
 	out := map[string]uint64{}
 	if in == nil {
 		return out
+	}
+	if in.relay != nil {
+		return in.relay.Stats()
 	}
 	maps.Copy(out, in.engine.Stats())
 	if steered, err := in.steer.Counters(); err == nil {

@@ -260,7 +260,7 @@ func (a *Agent) targets(out reach.Out, snap netstate.Snapshot) map[probeKey]prob
 			TLS: s.TLS, ServerName: s.ServerName, CAs: s.CAs, PinSHA256: s.Pins}
 	}
 	for i, s := range a.conf.Servers {
-		ready := a.running != nil && a.running.ready
+		ready, through := a.running != nil && a.running.ready, out.Intent.CLAT.Path()
 		switch {
 		case out.Class == reach.ClassBrokenIPv4 || out.Class == reach.ClassBrokenCLAT:
 			if over = a.foreign; out.Class == reach.ClassBrokenIPv4 { // not through the CLAT
@@ -273,14 +273,14 @@ func (a *Agent) targets(out reach.Out, snap netstate.Snapshot) map[probeKey]prob
 			over = ""
 			for _, ip := range a.ipv4(s) {
 				if ready {
-					add(i, s, reach.PathCLAT, "tcp4", ip)
+					add(i, s, through, "tcp4", ip)
 				} else if p, ok := a.likely(out.Uplink); ok {
 					add(i, s, reach.PathSynthesized, "tcp6", p.Embed(ip))
 				}
 			}
 		case ready:
 			for _, ip := range a.ipv4(s) {
-				add(i, s, reach.PathCLAT, "tcp4", ip)
+				add(i, s, through, "tcp4", ip)
 			}
 		case out.Uplink4 != 0 || out.Class == reach.ClassNativeCLAT:
 			for _, ip := range a.ipv4(s) {

@@ -58,9 +58,10 @@ const (
 
 // The words of path.datapath.
 const (
-	DatapathAuto = "auto" // the fastest that works
-	DatapathBPF  = "bpf"  // translation in the kernel
-	DatapathTUN  = "tun"  // translation in user space, steered by the kernel
+	DatapathAuto  = "auto"  // the fastest that works
+	DatapathBPF   = "bpf"   // translation in the kernel
+	DatapathTUN   = "tun"   // translation in user space, steered by the kernel
+	DatapathRelay = "relay" // flows end on this machine, and go on over IPv6 sockets
 )
 
 // Scope says which IPv4 destinations are routed through the CLAT.

@@ -47,7 +47,8 @@ func networks() []network {
 		{"another CLAT", func() *world {
 			return v6only().prefix(prefixA, pref64.RA).foreign().over4(Answers).probed(PathNative, true)
 		}, ClassNativeCLAT, PathNative, ReasonForeignCLAT, false},
-		{"no /64", func() *world { return v6only().prefix(prefixA, pref64.RA).only128() }, ClassV6OnlyNAT64, PathNone, ReasonNo64, false},
+		{"no /64", func() *world { return v6only().prefix(prefixA, pref64.RA).only128() }, ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
+		{"no /64, the relay is up", func() *world { return v6only().prefix(prefixA, pref64.RA).only128().relaying().probed(PathRelay, true) }, ClassV6OnlyNAT64, PathRelay, ReasonRelayUp, true},
 	}
 }
 
@@ -103,6 +104,9 @@ func random(b uint16, c byte) *world {
 		w.prefix(prefixB, pref64.RA).prefix(prefixA, pref64.Policy)
 	}
 	w.over4(Native4(c >> 2 & 3 % 3))
+	if b>>15&1 == 1 {
+		w.only128()
+	}
 	if c>>4&1 == 1 {
 		w.up()
 	}
@@ -157,7 +161,7 @@ func invariants(t *testing.T, now time.Time, w World, out Out) {
 		t.Errorf("two CLATs: %+v", out)
 	case captured && (out.Path != PathNone || w.AnyAnswer()):
 		t.Errorf("no way out, yet a path: %+v", out)
-	case out.Path == PathCLAT && (clat == (CLAT{}) || !w.Own.Ready):
+	case (out.Path == PathCLAT || out.Path == PathRelay) && (clat == (CLAT{}) || !w.Own.Ready || out.Path != clat.Path()):
 		t.Errorf("a path through no CLAT: %+v", out)
 	case out.Reason.Sentence() == "":
 		t.Errorf("no sentence for %q", out.Reason)
@@ -166,6 +170,9 @@ func invariants(t *testing.T, now time.Time, w World, out Out) {
 	case out.Class == ClassOffline && (out.Path != PathNone || clat != (CLAT{})):
 		t.Errorf("offline, yet %+v", out)
 	}
+	if clat.Relay != (out.Note != "") {
+		t.Errorf("note %q of %+v", out.Note, clat)
+	}
 	if clat == (CLAT{}) {
 		return
 	}
@@ -173,7 +180,7 @@ func invariants(t *testing.T, now time.Time, w World, out Out) {
 	for _, c := range w.Prefixes {
 		found = found || c.Prefix == clat.Prefix
 	}
-	if l, ok := w.Net.Link(clat.Uplink); !found || !ok || !l.Up || !clat.Net64.IsValid() || !netip.MustParsePrefix("192.0.0.0/29").Contains(clat.IPv4) {
+	if l, ok := w.Net.Link(clat.Uplink); !found || !ok || !l.Up || clat.Net64.IsValid() == clat.Relay || !netip.MustParsePrefix("192.0.0.0/29").Contains(clat.IPv4) {
 		t.Errorf("a CLAT without prefix, link or addresses: %+v of %+v", clat, w.Net)
 	}
 }

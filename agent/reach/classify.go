@@ -118,7 +118,11 @@ func route(class Class, clat CLAT, why Reason, detail string, w World) (Path, Re
 	broken4 := class == ClassBrokenIPv4 || class == ClassBrokenCLAT
 	switch {
 	case clat != (CLAT{}) && why == "" && w.Own.Ready:
-		return PathCLAT, throughCLAT(w), ""
+		why := throughCLAT(w, clat.Path())
+		if clat.Relay && why == ReasonCLATUp {
+			why = ReasonRelayUp
+		}
+		return clat.Path(), why, ""
 	case broken4 && anyProbed(w, PathNative): // by IPv6, then
 		return PathNative, ReasonNativeServer, detail
 	case anyProbed(w, PathSynthesized):
@@ -156,12 +160,12 @@ func (w World) AnyAnswer() bool {
 	return false
 }
 
-// throughCLAT says how the servers are reached while the CLAT is up. A server
-// that was not probed yet does not count.
-func throughCLAT(w World) Reason {
+// throughCLAT says how the servers are reached over path, the CLAT's, while it is
+// up. A server that was not probed yet does not count.
+func throughCLAT(w World, path Path) Reason {
 	reached, failed := 0, 0
 	for _, s := range w.Servers {
-		ok, probed := s.Probed[PathCLAT]
+		ok, probed := s.Probed[path]
 		switch {
 		case ok:
 			reached++

@@ -31,7 +31,8 @@ type Machine struct {
 	intent   CLAT
 	dead     deaths
 	silences silences
-	credit   int // CLAT starts left before hold-down
+	refused  Failure // of a CLAT that was to translate, in this network
+	credit   int     // CLAT starts left before hold-down
 	creditAt time.Time
 	yielded  bool // the last CLAT stood down for native IPv4
 }
@@ -47,7 +48,7 @@ type identity struct {
 func New(s Settings) *Machine { return &Machine{set: s, credit: burst} }
 
 // Set replaces the settings; the next Step goes by them.
-func (m *Machine) Set(s Settings) { m.set = s }
+func (m *Machine) Set(s Settings) { m.set, m.refused = s, Failure{} }
 
 // Step decides on the world as it is at now.
 func (m *Machine) Step(now time.Time, w World) Out {
@@ -58,9 +59,9 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	out := Out{Class: classify(f, w, lost), Uplink: f.uplink(), Uplink4: f.link4.Index, Usable: usableAddr(f.link6, w.Own.Addr6)}
 	silent := time.Time{}
 	if m.intent != (CLAT{}) {
-		silent = m.dead.follow(now, m.intent.way(), w.Own.Ready, throughCLAT(w))
+		silent = m.dead.follow(now, m.intent.way(), w.Own.Ready, throughCLAT(w, m.intent.Path()))
 	}
-	clat, reason, detail, wake := m.want(now, f, w, out.Class)
+	clat, reason, detail, note, wake := m.want(now, f, w, out.Class)
 	switch {
 	case m.intent == (CLAT{}) && clat != (CLAT{}) && m.yielded:
 		m.credit--
@@ -75,7 +76,10 @@ func (m *Machine) Step(now time.Time, w World) Out {
 	out.Intent = Intent{Epoch: m.epoch, CLAT: clat}
 	out.Wake = earliest(wake, soon, silent, m.dead.next(now))
 	out.Path, out.Reason, out.Detail = route(out.Class, clat, reason, detail, w)
-	if out.Path == PathCLAT && out.Detail == "" {
+	if clat != (CLAT{}) {
+		out.Note = note
+	}
+	if clat != (CLAT{}) && out.Path == clat.Path() && out.Detail == "" {
 		out.Detail = m.dead.text(now, clat.way(), w.Prefixes)
 	}
 	return out
@@ -99,7 +103,7 @@ func (m *Machine) track(now time.Time, f facts, own Own) {
 	}
 	if m.epoch == 0 || id != m.net {
 		m.epoch++
-		m.net, m.since, m.dead, m.silences = id, now, deaths{}, silences{}
+		m.net, m.since, m.dead, m.silences, m.refused = id, now, deaths{}, silences{}, Failure{}
 	}
 	for m.credit < burst && !now.Before(m.creditAt.Add(holdDown)) {
 		m.credit++
@@ -123,47 +127,46 @@ func (m *Machine) current(w World) World {
 	return w
 }
 
-// want decides on the CLAT, and if there is to be none, why.
-func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, why Reason, detail string, wake time.Time) {
+// want decides on the CLAT, and if there is to be none, why. note is carry's.
+func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, why Reason, detail, note string, wake time.Time) {
 	if why, detail := m.refuse(f, w, class); why != "" {
-		return c, why, detail, wake
+		return c, why, detail, "", wake
 	}
 	cand, ok := m.usable(now, f, w)
 	if !ok {
 		switch class {
 		case ClassBrokenIPv4:
-			return c, ReasonBrokenIPv4, m.silences.text(f), wake
+			return c, ReasonBrokenIPv4, m.silences.text(f), "", wake
 		case ClassBrokenCLAT:
-			return c, ReasonBrokenCLAT, w.Foreign, wake
+			return c, ReasonBrokenCLAT, w.Foreign, "", wake
 		}
 		why, detail = noPrefix(f, w, m.set.All)
-		return c, why, detail, wake
+		return c, why, detail, "", wake
 	}
 	if !m.set.All && !anyIPv4(w.Servers) {
-		return c, ReasonNoServerIPv4, "", wake
+		return c, ReasonNoServerIPv4, "", "", wake
 	}
-	net64, ok := ChooseNet64(cand.link, cand.Prefix, w.Own.Addr6)
+	net64, has64 := ChooseNet64(cand.link, cand.Prefix, w.Own.Addr6)
 	if old := m.intent.Net64; m.intent.Uplink == cand.link.Index && m.intent.Prefix == cand.Prefix && preferred(cand.link, old, w.Own.Addr6) {
-		net64, ok = old, true // a move would break every flow
+		net64, has64 = old, true // a move would break every flow
 	}
-	if !ok {
-		return c, ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", cand.link.Name), wake
+	no64 := fmt.Sprintf("%s has no /64 to take an address from", cand.link.Name)
+	if !has64 && m.set.Relay == RelayNever {
+		return c, ReasonNo64, no64, "", wake
 	}
 	all := m.set.All && class != ClassBrokenIPv4 && class != ClassBrokenCLAT // the other default route would win
 	if all && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
-		return c, ReasonWaitIPv4, "", m.since.Add(dhcpWait)
+		return c, ReasonWaitIPv4, "", "", m.since.Add(dhcpWait)
 	}
 	if m.intent == c && m.yielded && m.credit <= 0 && class != ClassBrokenIPv4 { // IPv4 that leads nowhere is nothing to wait for
-		return c, ReasonHoldDown, "", m.creditAt.Add(holdDown)
+		return c, ReasonHoldDown, "", "", m.creditAt.Add(holdDown)
 	}
 	c = CLAT{
 		Uplink: cand.link.Index, Name: cand.link.Name, Ethernet: cand.link.Ethernet,
 		MTU6: mtu6(cand.link), Prefix: cand.Prefix, Net64: net64, IPv4: m.ipv4(w), All: all,
 	}
-	if w.Failed.Reason != "" && w.Failed.For == c {
-		return c, w.Failed.Reason, w.Failed.Detail, wake
-	}
-	return c, "", "", wake
+	c, why, detail, note = m.carry(c, has64, no64, w)
+	return c, why, detail, note, wake
 }
 
 // refuse says why there is to be no CLAT, whatever prefixes there are; "" when

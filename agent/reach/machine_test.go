@@ -123,7 +123,7 @@ func TestVerdicts(t *testing.T) {
 		"server's IPv6 address is dead":             {v6only().probed(PathNative, false).prefix(prefixA, pref64.RA), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		"DNS64 name works before the CLAT":          {v6only().prefix(prefixA, pref64.DNS).dns64().probed(PathSynthesized, true), ClassV6OnlyNAT64DNS64, PathSynthesized, ReasonCLATStarting, true},
 		"server's IPv4 not known":                   {v6only().prefix(prefixA, pref64.RA).noServer4(), ClassV6OnlyNAT64, PathNone, ReasonNoServerIPv4, false},
-		"no /64, only a DHCPv6 address":             {v6only().prefix(prefixA, pref64.RA).only128(), ClassV6OnlyNAT64, PathNone, ReasonNo64, false},
+		"no /64, only a DHCPv6 address":             {v6only().prefix(prefixA, pref64.RA).only128(), ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -237,7 +237,7 @@ func TestAddressThatBecomesUsableIsNoNewNetwork(t *testing.T) {
 }
 
 func TestFailedDatapathIsSaid(t *testing.T) {
-	m := New(Settings{})
+	m := New(Settings{Relay: RelayNever})
 	w := v6only().prefix(prefixA, pref64.RA)
 	want := m.Step(t0, w.World).Intent.CLAT
 	w.Failed = Failure{Reason: ReasonNotPermitted, Detail: "CAP_BPF is missing", For: want}

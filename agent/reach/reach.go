@@ -56,9 +56,10 @@ const (
 	PathNative
 	PathSynthesized
 	PathCLAT
+	PathRelay // as PathCLAT, but flows end on this machine and are carried on by IPv6 sockets
 )
 
-var pathWords = [...]string{"none", "native", "synthesized", "clat"}
+var pathWords = [...]string{"none", "native", "synthesized", "clat", "relay"}
 
 // String returns the word used in status and logs.
 func (p Path) String() string { return pathWords[p] }
@@ -72,6 +73,7 @@ type Settings struct {
 	// TakeOver lets the servers' addresses go through our CLAT when another
 	// program's leads to none of them.
 	TakeOver bool
+	Relay    RelayUse
 }
 
 // World is everything that a decision may depend on, at one moment.
@@ -127,9 +129,10 @@ type CLAT struct {
 	Ethernet bool
 	MTU6     int // bytes, IPv6 MTU of the uplink
 	Prefix   nat64.Prefix
-	Net64    netip.Prefix // the /64 from which the CLAT's IPv6 address is taken
+	Net64    netip.Prefix // the /64 from which the CLAT's IPv6 address is taken; a relay needs none
 	IPv4     netip.Addr   // from 192.0.0.0/29
 	All      bool         // default route, not only the servers
+	Relay    bool         // flows end here, see RelayUse
 }
 
 // Resized is c with another MTU of the uplink.
@@ -153,6 +156,7 @@ type Out struct {
 	Path    Path
 	Reason  Reason
 	Detail  string    // evidence for the reason, may be empty
+	Note    string    // why packets are not translated, though there is a CLAT; "" they are
 	Uplink  int       // link index of the IPv6 (else IPv4) uplink, 0 none
 	Uplink4 int       // link index of the native IPv4 uplink, 0 none
 	Usable  bool      // the uplink has an IPv6 address past duplicate address detection

@@ -24,6 +24,7 @@ const (
 	ReasonHoldDown     Reason = "ipv4-flapping"
 	ReasonCLATStarting Reason = "clat-starting"
 	ReasonCLATUp       Reason = "clat-carries-ipv4"
+	ReasonRelayUp      Reason = "relay-carries-ipv4"
 	ReasonServerSilent Reason = "server-does-not-answer"
 	ReasonSomeSilent   Reason = "some-servers-do-not-answer"
 	ReasonNotPermitted Reason = "not-permitted"
@@ -55,11 +56,12 @@ var texts = map[Reason]text{
 	ReasonNoPrefix:     {"This network has only IPv6, and no NAT64 was found.", "Ask the network's operator for NAT64 with PREF64 in router advertisements (RFC 8781) or DNS64, or set discovery.prefixes. reach64 keeps looking."},
 	ReasonUnproven:     {"A NAT64 prefix was found, but the proof that the configuration requires is missing.", "The detail says which: the NAT64 needs a name in a trusted domain whose AAAA record is signed with DNSSEC (RFC 7050 section 3.1). discovery.trusted_domains and nat64_names say what is trusted."},
 	ReasonNoServerIPv4: {"No IPv4 address of any configured server is known.", "Check the server's name, or give its addresses in ipv4 = [...]."},
-	ReasonNo64:         {"The uplink has no /64 from which an address for the CLAT can be taken.", "The network gives only single addresses (DHCPv6); the tun datapath needs SLAAC."},
+	ReasonNo64:         {"The uplink has no /64 from which an address for the CLAT can be taken.", "The network gives only single addresses (DHCPv6). With path.datapath = \"auto\" or \"relay\" reach64 needs no second one."},
 	ReasonWaitIPv4:     {"A NAT64 is there; waiting a moment whether DHCPv4 brings native IPv4.", ""},
 	ReasonHoldDown:     {"Native IPv4 comes and goes; the CLAT waits until it settles.", "Look at the network's DHCPv4 server if this goes on."},
 	ReasonCLATStarting: {"The CLAT is being set up; its address is checked for duplicates.", ""},
 	ReasonCLATUp:       {"IPv4 to the server goes through the CLAT and the network's NAT64.", ""},
+	ReasonRelayUp:      {"IPv4 to the server ends on this machine, and goes on over IPv6 sockets through the network's NAT64.", ""},
 	ReasonServerSilent: {"The CLAT is up, but no server is reached through it.", lookAtServers},
 	ReasonSomeSilent:   {"The CLAT is up, but not every server is reached through it.", lookAtServers},
 	ReasonNotPermitted: {"The CLAT could not be set up: reach64 is not permitted to.", "Run the service as root, or give it the capability that is named."},

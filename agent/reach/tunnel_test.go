@@ -44,7 +44,7 @@ func TestPrefixBehindATunnel(t *testing.T) { // DA-1, DA-2, MSDA-13
 		"in the server's address":              {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Server, eth0), ClassDirectAccess, da0, 1400},
 		"by the system, on the tunnel":         {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, da0), ClassDirectAccess, da0, 1400},
 		"by configuration":                     {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Policy, 0), ClassDirectAccess, da0, 1400},
-		"the tunnel gives one address":         {v6only().tunnel("fd12:3456:789a:1000::2/128").found(corporate, pref64.OS, da0), ClassDirectAccess, 0, 0},
+		"the tunnel gives one address":         {v6only().tunnel("fd12:3456:789a:1000::2/128").found(corporate, pref64.OS, da0), ClassDirectAccess, da0, 1400}, // by the relay
 		"no route to it but the default":       {v6only().found(corporate, pref64.Server, eth0), ClassV6OnlyNoNAT64, 0, 0},
 		"the same with global addresses":       {v6only().found(prefixA, pref64.Server, eth0), ClassV6OnlyNAT64, eth0, 1500},
 		"the same by DNS: the network's own":   {v6only().found(corporate, pref64.DNS, eth0), ClassV6OnlyNAT64, eth0, 1500},

@@ -71,7 +71,7 @@ const (
 // CLAT is the local translator.
 type CLAT struct {
 	IPv4    string   `json:"ipv4"`
-	IPv6    string   `json:"ipv6"`
+	IPv6    *string  `json:"ipv6"` // null: flows go on from the host's own address
 	Device  string   `json:"device"`
 	Uplink  string   `json:"uplink"`
 	Restart string   `json:"on_restart"`

@@ -25,7 +25,7 @@ func working() Status {
 		Uplink:   Ptr("eth0"), Prefix: Ptr("64:ff9b::/96"), Source: Ptr("ra"),
 		Uplinks: []Uplink{{Name: "eth0", Class: "v6-only-nat64-dns64", IPv6: true, Prefix: Ptr("64:ff9b::/96"), CLAT: true},
 			{Name: "wlan0", Class: "v6-only-no-nat64", IPv6: true}},
-		CLAT: &CLAT{IPv4: "192.0.0.3", IPv6: "2001:db8:1:0:2c1:a700:0:e883", Device: "clat0", Uplink: "eth0", Restart: FlowsResume, MTU: 1480, Ready: true,
+		CLAT: &CLAT{IPv4: "192.0.0.3", IPv6: Ptr("2001:db8:1:0:2c1:a700:0:e883"), Device: "clat0", Uplink: "eth0", Restart: FlowsResume, MTU: 1480, Ready: true,
 			Neutral: true, Steered: "tcx", Routes: []string{"198.51.100.10"}},
 		Servers: []Server{{Name: "backup.example.com", Port: 443, Address: Ptr("198.51.100.10"), Path: "clat", Reachable: &yes,
 			RTT: &rtt, Handshake: &tls, Reason: "ok", Checked: Ptr("2026-03-01T11:59:48Z"),

@@ -29,7 +29,7 @@ func (s Status) Text(w io.Writer, now time.Time, version string) error {
 		row("Prefix", "%s%s", *s.Prefix, prefixed(", from ", s.Source))
 	}
 	if c := s.CLAT; c != nil {
-		row("CLAT", "%s <-> %s on %s, MTU %d", c.IPv4, c.IPv6, c.Device, c.MTU)
+		row("CLAT", "%s%s on %s, MTU %d", c.IPv4, prefixed(" <-> ", c.IPv6), c.Device, c.MTU)
 		row("Datapath", "%s%s", deref(s.Datapath), nonEmpty(", steered by ", c.Steered))
 		if s.DatapathNote != nil {
 			row("", "%s", *s.DatapathNote)

@@ -52,8 +52,14 @@ func demo(ctx context.Context, args []string, out io.Writer) int {
 	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
 	size := fs.Int64("bytes", demoBytes, "how many bytes to back up")
 	memory := fs.Bool("memory", false, "play inside this process, without namespaces")
+	inside := fs.Bool("inside-user-namespace", false, "set by the demo when it starts itself again in namespaces of its own")
 	if fs.Parse(args) != nil {
 		return exitUsage
+	}
+	if !*memory && !*inside && os.Geteuid() != 0 {
+		if code, ok := inUserNamespace(ctx, out, append(args, "--inside-user-namespace")); ok {
+			return code
+		}
 	}
 	dir, err := os.MkdirTemp("", "reach64-demo-")
 	if err != nil {
@@ -191,7 +197,7 @@ func (p *player) start(ctx context.Context) error {
 }
 
 // wait polls status, prints each change of it, and returns when a server is
-// reached through the CLAT.
+// reached through the CLAT or the relay.
 func (p *player) wait(ctx context.Context, limit time.Duration) (status.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -204,12 +210,12 @@ func (p *player) wait(ctx context.Context, limit time.Duration) (status.Status, 
 			last = line
 			p.say("%s", line)
 		}
-		if err == nil && s.Path == "clat" && s.Exit() == status.ExitOK {
+		if err == nil && (s.Path == "clat" || s.Path == "relay") && s.Exit() == status.ExitOK {
 			return s, nil
 		}
 		select {
 		case <-ctx.Done():
-			return s, fmt.Errorf("no server was reached through the CLAT within %v (status: %s, %s)", limit, s.Class, s.Reason)
+			return s, fmt.Errorf("no server was reached through reach64 within %v (status: %s, %s)", limit, s.Class, s.Reason)
 		case <-tick.C:
 		}
 	}

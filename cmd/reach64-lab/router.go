@@ -67,6 +67,7 @@ func parseRouter(args []string, usage io.Writer) (*routerConfig, error) {
 	dns64 := fs.Bool("dns64", true, "synthesize AAAA records")
 	nat := fs.Bool("nat64", true, "translate")
 	native := fs.Bool("native6", false, "dial destinations outside the prefix over the kernel's IPv6")
+	fs.BoolVar(&c.opts.Managed, "managed", false, "advertise no prefix for addresses: hosts have to ask DHCPv6")
 	fs.BoolVar(&c.opts.AdvertiseMTU, "advertise-mtu", false, "put the MTU into router advertisements")
 	fs.StringVar(&c.opts.Portal, "portal", "", "advertise this address of a captive portal's API")
 	fs.StringVar(&c.link, "link", "", "interface of the access network (required)")

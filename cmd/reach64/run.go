@@ -55,7 +55,11 @@ func serve(ctx context.Context, stderr io.Writer, from configuration) error {
 		return &exit{status.ExitConfig, err}
 	}
 	defer out.close()
-	for _, check := range []func() error{bpf.Check, tun.Check} {
+	checks := []func() error{tun.Check}
+	if d := conf.Path.Datapath; d != config.DatapathAuto && d != config.DatapathRelay { // which do without
+		checks = append(checks, bpf.Check)
+	}
+	for _, check := range checks {
 		if err := check(); err != nil {
 			return permission(fmt.Errorf("check what the CLAT needs: %w", err))
 		}

@@ -79,6 +79,10 @@ func (d *Device) Index() int { return d.index }
 // Queues returns the device's queues. All have to be read.
 func (d *Device) Queues() []*Queue { return d.queues }
 
+// Offloads tells that packets carry their offload state, so that super-packets may
+// be written.
+func (d *Device) Offloads() bool { return true }
+
 // ReadPacket reads from the first queue, see Queue.ReadPacket.
 func (d *Device) ReadPacket(buf []byte) (h vnethdr.Header, n int, err error) {
 	return d.queues[0].ReadPacket(buf)

@@ -24,6 +24,7 @@ import (
 	"github.com/reach64/reach64/platform/netstate"
 	"github.com/reach64/reach64/platform/osinfo"
 	"github.com/reach64/reach64/test/vnet"
+	"github.com/reach64/reach64/tunnel/relay"
 )
 
 // Edges returns the edges of h for one agent. Its changes are journalled in j.
@@ -31,7 +32,7 @@ func Edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger) agent.Edges
 	return agent.Edges{
 		Monitor:   monitor{h},
 		Configure: netcfg.NewOn(system{h}, j, log),
-		OpenDevice: func(string) (agent.Device, error) {
+		OpenDevice: func(string, int) (agent.Device, error) {
 			d, err := h.OpenTUN("clat0", 1500)
 			if err != nil {
 				return nil, err
@@ -48,9 +49,10 @@ func Edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger) agent.Edges
 			}
 			return steering{c}, nil
 		},
-		RA:       h,
-		DialLink: func(link string) agent.Dialer { return linkDialer{h, link} },
-		Dial:     h,
+		RA:        h,
+		DialLink:  func(link string) agent.Dialer { return linkDialer{h, link} },
+		DialFlows: func(link string) relay.Dialer { return linkDialer{h, link} },
+		Dial:      h,
 		Foreign: func(s netstate.Snapshot, own int) (evidence, link string) {
 			f, ok := osinfo.ForeignCLAT(s, osinfo.Own{Device: own})
 			if !ok {

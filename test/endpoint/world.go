@@ -22,6 +22,8 @@ type World struct {
 	Host     *vnet.Host
 	Router   *vnet.Router
 	Internet *vnet.Internet
+	// NoSteering, if set, is what becomes of every attempt to steer packets.
+	NoSteering error
 
 	cancel context.CancelFunc
 	group  *errgroup.Group
@@ -82,7 +84,11 @@ func (w *World) StartWith(text string, read config.ReadFile, state string, log l
 	if err != nil {
 		return nil, err
 	}
-	a, err := agent.New(log, conf, Edges(w.Host, j, log), 1)
+	e := Edges(w.Host, j, log)
+	if w.NoSteering != nil {
+		e.Steer = func(agent.Steer) (agent.Steering, error) { return nil, w.NoSteering }
+	}
+	a, err := agent.New(log, conf, e, 1)
 	if err != nil {
 		return nil, errors.Join(err, j.Close())
 	}

@@ -21,6 +21,7 @@ const roleVariable = "REACH64_NETNS_ROLE"
 // roles are these programs.
 var roles = map[string]func(args []string) error{
 	"ask":        playAsk,
+	"crowd":      playCrowd,
 	"datagrams":  playDatagrams,
 	"dnssec":     playDNSSEC,
 	"echo":       playEcho,
@@ -32,6 +33,7 @@ var roles = map[string]func(args []string) error{
 	"replay":     playReplay,
 	"serve":      playServe,
 	"stub":       playStub,
+	"tcpecho":    playTCPEcho,
 	"vpn":        playVPN,
 	"web":        playWeb,
 }

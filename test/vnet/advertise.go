@@ -104,11 +104,15 @@ func (r *Router) sendRA(on, pref64, has bool) {
 // advertisement returns a Router Advertisement without checksum (RFC 4861
 // section 4.2), with a PREF64 option when pref64 is set.
 func advertisement(o Options, pref64 bool) []byte {
-	b := []byte{icmpRA, 0, 0, 0, 64, 0}
+	flags, prefixFlags := byte(0), byte(0xc0) // L and A
+	if o.Managed {
+		flags, prefixFlags = 0x80, 0 // M
+	}
+	b := []byte{icmpRA, 0, 0, 0, 64, flags}
 	b = binary.BigEndian.AppendUint16(b, uint16(min(o.RouterLifetime/time.Second, 65535)))
 	b = append(b, make([]byte, 8)...) // reachable time, retransmission timer: unspecified
 	b = append(append(b, optSourceLL, 1), o.MAC...)
-	b = append(b, optPrefix, 4, byte(o.PIO.Bits()), 0xc0) // L and A
+	b = append(b, optPrefix, 4, byte(o.PIO.Bits()), prefixFlags)
 	b = appendSeconds(b, o.PrefixLifetime)
 	b = appendSeconds(b, o.PrefixLifetime)
 	b = appendAddr(append(b, 0, 0, 0, 0), o.PIO.Addr())

@@ -27,6 +27,10 @@ type Options struct {
 	MAC    net.HardwareAddr // default 02:00:5e:00:64:01
 	MTU    int              // bytes of an IP packet on the link; default 1500
 
+	// Managed gives hosts no prefix to make addresses of and none that is on-link: they
+	// are to ask DHCPv6, of which the router has none.
+	Managed bool
+
 	AdvertiseMTU   bool          // put MTU into router advertisements
 	RAInterval     time.Duration // between unsolicited advertisements; default 3 s
 	RouterLifetime time.Duration // default 30 min
