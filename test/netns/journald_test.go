@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,7 +15,7 @@ import (
 
 const journald = "/lib/systemd/systemd-journald"
 
-// playJournalled becomes the program of args, with standard error connected to the
+// playJournalled runs the program of args with standard error connected to the
 // journal and said so, as systemd does for its services (systemd.exec(5), JOURNAL_STREAM).
 func playJournalled(args []string) error {
 	if len(args) == 0 {
@@ -35,14 +36,16 @@ func playJournalled(args []string) error {
 	if err != nil {
 		return err
 	}
-	var st syscall.Stat_t
-	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
+	defer f.Close()
+	stat := exec.Command("stat", "-L", "-c", "%d:%i", "/dev/stdin")
+	stat.Stdin = f
+	id, err := stat.Output()
+	if err != nil {
 		return err
 	}
-	if err := syscall.Dup2(int(f.Fd()), 2); err != nil {
-		return err
-	}
-	return syscall.Exec(args[0], args, append(os.Environ(), fmt.Sprintf("JOURNAL_STREAM=%d:%d", st.Dev, st.Ino)))
+	service := exec.Command(args[0], args[1:]...)
+	service.Stderr, service.Env = f, append(os.Environ(), "JOURNAL_STREAM="+strings.TrimSpace(string(id)))
+	return service.Run()
 }
 
 // TestJournal: the real journald gets each line with its fields.
