@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,16 +104,16 @@ func serviceIn(t *testing.T, top int) int {
 	return 0
 }
 
-// below lists the descendants of a process.
+// below lists the descendants of a process: the children of each of its threads, and theirs.
 func below(pid int) (out []int) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return nil
-	}
-	for word := range strings.FieldsSeq(string(text)) {
-		var child int
-		if _, err := fmt.Sscan(word, &child); err == nil {
-			out = append(append(out, child), below(child)...)
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
+	for _, f := range files {
+		text, _ := os.ReadFile(f) // none: it has ended
+		for word := range strings.FieldsSeq(string(text)) {
+			var child int
+			if _, err := fmt.Sscan(word, &child); err == nil {
+				out = append(append(out, child), below(child)...)
+			}
 		}
 	}
 	return out
