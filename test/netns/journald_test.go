@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,7 +16,7 @@ import (
 
 const journald = "/lib/systemd/systemd-journald"
 
-// playJournalled becomes the program of args, with standard error connected to the
+// playJournalled runs the program of args with standard error connected to the
 // journal and said so, as systemd does for its services (systemd.exec(5), JOURNAL_STREAM).
 func playJournalled(args []string) error {
 	if len(args) == 0 {
@@ -35,14 +37,16 @@ func playJournalled(args []string) error {
 	if err != nil {
 		return err
 	}
-	var st syscall.Stat_t
-	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
+	defer f.Close()
+	stat := exec.Command("stat", "-L", "-c", "%d:%i", "/dev/stdin")
+	stat.Stdin = f
+	id, err := stat.Output()
+	if err != nil {
 		return err
 	}
-	if err := syscall.Dup2(int(f.Fd()), 2); err != nil {
-		return err
-	}
-	return syscall.Exec(args[0], args, append(os.Environ(), fmt.Sprintf("JOURNAL_STREAM=%d:%d", st.Dev, st.Ino)))
+	service := exec.Command(args[0], args[1:]...)
+	service.Stderr, service.Env = f, append(os.Environ(), "JOURNAL_STREAM="+strings.TrimSpace(string(id)))
+	return service.Run()
 }
 
 // TestJournal: the real journald gets each line with its fields.
@@ -100,16 +104,16 @@ func serviceIn(t *testing.T, top int) int {
 	return 0
 }
 
-// below lists the descendants of a process.
+// below lists the descendants of a process: the children of each of its threads, and theirs.
 func below(pid int) (out []int) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return nil
-	}
-	for word := range strings.FieldsSeq(string(text)) {
-		var child int
-		if _, err := fmt.Sscan(word, &child); err == nil {
-			out = append(append(out, child), below(child)...)
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
+	for _, f := range files {
+		text, _ := os.ReadFile(f) // none: it has ended
+		for word := range strings.FieldsSeq(string(text)) {
+			var child int
+			if _, err := fmt.Sscan(word, &child); err == nil {
+				out = append(append(out, child), below(child)...)
+			}
 		}
 	}
 	return out
