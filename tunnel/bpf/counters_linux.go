@@ -33,7 +33,6 @@ var reasonNames = [...]string{
 	"left-protocol", // neither TCP, UDP nor ICMP
 	"left-icmp-type",
 	"left-zero-checksum",
-	"left-odd-checksum",
 	"left-to-keep-order", // behind another that was left
 	"left-no-room",       // the kernel did not make room for the longer header
 	"dropped-no-room",    // the same, when the packet was changed already

@@ -60,7 +60,6 @@ enum reason {
 	PROTOCOL,
 	ICMP_TYPE,
 	ZERO_CHECKSUM,
-	ODD_CHECKSUM,
 	KEEPS_ORDER,
 	NO_ROOM,
 	LOST, // dropped: the kernel refused half-way

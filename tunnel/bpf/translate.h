@@ -127,8 +127,7 @@ static __always_inline int judge_tcp(struct __sk_buff *skb, struct tcp *t, void 
 	if (head < TCP_LEN || head > f->len)
 		return MALFORMED;
 	f->size = wire(skb, f, head);
-	// siit makes of it 0, the same number in one's complement.
-	return t->check == 0xffff ? ODD_CHECKSUM : TRANSLATED;
+	return TRANSLATED;
 }
 
 static __always_inline int judge_udp(struct __sk_buff *skb, struct udp *u, struct flow *f)
@@ -153,7 +152,7 @@ static __always_inline int judge_echo(struct __sk_buff *skb, struct echo *e, __u
 static __always_inline int is_odd(int v)
 {
 	return v == TO_FRAGMENT || v == FRAGMENT || v == OPTIONS || v == ZERO_CHECKSUM ||
-	       v == ODD_CHECKSUM || v == KEEPS_ORDER || v == NO_ROOM;
+	       v == KEEPS_ORDER || v == NO_ROOM;
 }
 
 // echo_to_six and echo_to_four turn an echo message at offset at into the other

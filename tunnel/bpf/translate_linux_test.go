@@ -136,6 +136,14 @@ func compare(want, got []byte) string {
 		clear(got[4:6])
 		clear(got[10:12])
 	}
+	// A checksum of ffff stays so where siit makes 0 of it, the same number in one's
+	// complement.
+	for _, tcp := range []struct{ proto, at int }{{6, 40}, {9, 20}} {
+		if at := tcp.at + 16; len(want) == len(got) && len(want) > at+1 && want[tcp.proto] == packets.TCP && (want[0]>>4 == 6) == (tcp.at == 40) &&
+			string(want[at:at+2]) == "\x00\x00" && string(got[at:at+2]) == "\xff\xff" {
+			clear(got[at : at+2])
+		}
+	}
 	return cmp.Diff(hex.Dump(want), hex.Dump(got))
 }
 
