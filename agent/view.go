@@ -239,7 +239,7 @@ func (a *Agent) showSources(now time.Time, s *status.Status, snap netstate.Snaps
 			v.NextIn = status.Seconds(src.Next.Sub(now).Round(time.Millisecond))
 		}
 		for _, c := range r.Candidates {
-			if c.Source == src.Source && c.Link == src.Link && (c.Server == src.Server || src.Source == pref64.Policy) {
+			if c.Source == src.Source && c.Link == src.Link && (c.Server == src.Server || !src.Server.IsValid()) {
 				v.Prefixes = append(v.Prefixes, c.Prefix.String())
 			}
 		}

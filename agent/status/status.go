@@ -49,6 +49,16 @@ type Status struct {
 	Started      time.Time         `json:"started"`
 	Epoch        uint64            `json:"epoch"`
 	PID          int               `json:"pid"`
+	// Configuration is what the service uses; null: it does not say.
+	Configuration *Configuration `json:"configuration"`
+}
+
+// Configuration tells which configuration is in use, so that one on disk can be
+// compared with it.
+type Configuration struct {
+	Files    []string  `json:"files"`  // the weakest first
+	Digest   string    `json:"digest"` // SHA-256 of the files, in hex
+	LoadedAt time.Time `json:"loaded_at"`
 }
 
 // Uplink is a link with a default route.

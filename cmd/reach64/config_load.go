@@ -1,16 +1,20 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform/paths"
 )
 
@@ -66,6 +70,31 @@ func (c configuration) layers() ([]config.Layer, error) {
 	return out, errors.Join(errs...)
 }
 
+// loaded tells which files the layers hold, and what is in them. Environment and
+// command line are those of one process, and not compared.
+func loaded(layers []config.Layer, at time.Time) status.Configuration {
+	c := status.Configuration{Files: []string{}, LoadedAt: at.UTC().Truncate(time.Millisecond)}
+	h := sha256.New()
+	for _, l := range layers {
+		if filepath.IsAbs(l.Name) || strings.HasSuffix(l.Name, ".toml") {
+			name := absolute(l.Name)
+			c.Files = append(c.Files, name)
+			fmt.Fprintf(h, "%s %d\n", name, len(l.Text))
+			h.Write(l.Text)
+		}
+	}
+	c.Digest = hex.EncodeToString(h.Sum(nil))
+	return c
+}
+
+// absolute is the file's name from the root on, as far as that can be told.
+func absolute(name string) string {
+	if abs, err := filepath.Abs(name); err == nil {
+		return abs
+	}
+	return name
+}
+
 // filesIn are the TOML files of a folder, in the order of their names; of one that
 // does not exist none.
 func filesIn(dir string) (out []string, err error) {
@@ -88,14 +117,20 @@ func (c configuration) load() (config.Config, error) {
 }
 
 func (c configuration) values() (config.Config, []config.Value, error) {
+	conf, values, _, err := c.whole()
+	return conf, values, err
+}
+
+// whole is values with what they were read from.
+func (c configuration) whole() (config.Config, []config.Value, []config.Layer, error) {
 	layers, err := c.layers()
 	var unread *fs.PathError
 	if errors.As(err, &unread) {
-		return config.Config{}, nil, err // what the file holds may make the rest right
+		return config.Config{}, nil, layers, err // what the file holds may make the rest right
 	}
 	conf, values, wrong := config.Merge(layers, os.ReadFile)
 	if err = errors.Join(err, wrong); err != nil {
-		return config.Config{}, nil, err
+		return config.Config{}, nil, layers, err
 	}
-	return conf, values, nil
+	return conf, values, layers, nil
 }

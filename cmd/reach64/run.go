@@ -45,7 +45,7 @@ func runCommand() *cobra.Command {
 
 // serve runs the service until ctx ends.
 func serve(ctx context.Context, stderr io.Writer, from configuration) error {
-	conf, values, err := from.values()
+	conf, values, layers, err := from.whole()
 	if err != nil {
 		return &exit{status.ExitConfig, err}
 	}
@@ -76,7 +76,9 @@ func serve(ctx context.Context, stderr io.Writer, from configuration) error {
 	if err != nil {
 		return permission(err)
 	}
-	return serveLocked(ctx, conf, &service{logs: out, load: from.values, values: values})
+	s := &service{logs: out, load: from.whole, values: values}
+	s.took(layers)
+	return serveLocked(ctx, conf, s)
 }
 
 // serveLocked runs the agent and its control socket.

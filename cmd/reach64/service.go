@@ -10,6 +10,7 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/control"
 	"github.com/reach64/reach64/agent/metrics"
+	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform/svc"
 )
 
@@ -32,11 +34,25 @@ type service struct {
 	*agent.Agent
 	logs    *logs
 	metrics *metrics.Metrics
-	load    func() (config.Config, []config.Value, error)
+	load    func() (config.Config, []config.Value, []config.Layer, error)
 	manager *svc.Manager
+	inUse   atomic.Pointer[status.Configuration]
 
 	mu     sync.Mutex
 	values []config.Value // in force
+}
+
+// Status is the agent's, with the configuration that is in use.
+func (s *service) Status() status.Status {
+	st := s.Agent.Status()
+	st.Configuration = s.inUse.Load()
+	return st
+}
+
+// took notes which files are in use now.
+func (s *service) took(layers []config.Layer) {
+	c := loaded(layers, time.Now())
+	s.inUse.Store(&c)
 }
 
 // run tells the service manager how things are, and reloads on SIGHUP, until ctx
@@ -82,7 +98,7 @@ func (s *service) Reload(ctx context.Context) (control.Reloaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	log := s.logs.log
-	conf, values, err := s.load()
+	conf, values, layers, err := s.load()
 	if err == nil {
 		err = s.logs.apply(conf.Log)
 	}
@@ -94,6 +110,7 @@ func (s *service) Reload(ctx context.Context) (control.Reloaded, error) {
 	if err != nil {
 		return control.Reloaded{}, fmt.Errorf("apply configuration: %w", err)
 	}
+	s.took(layers)
 	changed := config.Diff(s.values, values)
 	s.values = values
 	log.WithFields(logrus.Fields{"changed": strings.Join(changed, " "), "restart_needed_for": strings.Join(restart, " ")}).Info("configuration reloaded")
