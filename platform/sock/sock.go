@@ -22,11 +22,12 @@ import (
 // with a port that the system chooses.
 type Bound struct {
 	link string
+	mss  int // of TCP, bytes; 0: the system's
 }
 
 // Dialer returns a dialer over the link of this name, or over whatever route the
 // system has when the name is empty.
-func Dialer(link string) Bound { return Bound{link} }
+func Dialer(link string) Bound { return Bound{link: link} }
 
 // DialContext connects like net.Dialer, to a literal address alone; a loopback address
 // is reached whatever the link. Without the
@@ -57,24 +58,41 @@ func (b Bound) dial(ctx context.Context, network string, from netip.Addr, addr s
 	if from.IsValid() {
 		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
-	// A stub on this machine answers nobody who is bound to another link; whom it asks
-	// is its own affair.
-	if b.link != "" && !to.Addr().IsLoopback() {
+	if to.Addr().IsLoopback() {
+		// A stub on this machine answers nobody who is bound to another link; whom it
+		// asks is its own affair.
+		b.link = ""
+	}
+	if b.link != "" || b.mss > 0 {
 		d.Control = func(network, _ string, c syscall.RawConn) error {
 			var err error
-			if cerr := c.Control(func(fd uintptr) { err = bind(fd, network, b.link) }); cerr != nil {
+			if cerr := c.Control(func(fd uintptr) { err = b.prepare(fd, network) }); cerr != nil {
 				return cerr
 			}
-			if errors.Is(err, fs.ErrPermission) {
-				return &platform.PermissionError{Doing: "bind socket to " + b.link, Need: "CAP_NET_RAW", Err: err}
-			}
-			if err != nil {
-				return fmt.Errorf("bind socket to %s: %w", b.link, err)
-			}
-			return nil
+			return err
 		}
 	}
 	return d.DialContext(ctx, network, to.String())
+}
+
+// prepare sets the options of a new socket.
+func (b Bound) prepare(fd uintptr, network string) error {
+	if b.mss > 0 {
+		if err := limit(fd, b.mss); err != nil {
+			return fmt.Errorf("limit segments to %d bytes: %w", b.mss, err)
+		}
+	}
+	if b.link == "" {
+		return nil
+	}
+	err := bind(fd, network, b.link)
+	if errors.Is(err, fs.ErrPermission) {
+		return &platform.PermissionError{Doing: "bind socket to " + b.link, Need: "CAP_NET_RAW", Err: err}
+	}
+	if err != nil {
+		return fmt.Errorf("bind socket to %s: %w", b.link, err)
+	}
+	return nil
 }
 
 // numbered replaces a link's name in the zone by its index. Package net remembers
