@@ -143,6 +143,11 @@ func (n *network) resolvers(s netstate.Snapshot, name string) (out []system.Serv
 		}
 		return out, by
 	}
+	return linkResolvers(s), ""
+}
+
+// linkResolvers are the DNS servers of each link.
+func linkResolvers(s netstate.Snapshot) (out []system.Server) {
 	links, _ := linksOf(s, "", nil)
 	for _, l := range links {
 		for _, ip := range l.DNS {
@@ -153,7 +158,7 @@ func (n *network) resolvers(s netstate.Snapshot, name string) (out []system.Serv
 			out = append(out, system.Server{Link: link, Addr: netip.AddrPortFrom(ip, 53)})
 		}
 	}
-	return out, ""
+	return out
 }
 
 func (r resolution) text() string {
