@@ -20,6 +20,7 @@ const roleVariable = "REACH64_NETNS_ROLE"
 
 // roles are these programs.
 var roles = map[string]func(args []string) error{
+	"advertise":  playAdvertise,
 	"ask":        playAsk,
 	"crowd":      playCrowd,
 	"datagrams":  playDatagrams,
