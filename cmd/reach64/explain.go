@@ -8,47 +8,59 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
+	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 
+	"github.com/reach64/reach64/agent/diag"
 	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform/paths"
 	"github.com/reach64/reach64/resolver/nat64"
 )
 
-// explanation is the result of explain: what an address is by itself. Which
-// route it takes and whether it works is not looked at, and null.
+// explanation is the result of explain: what an address is, how packets to it go,
+// and whether that works. For a name it is that of the address that applications
+// try first, or of the first that works; Addresses holds all.
 type explanation struct {
 	Address  string  `json:"address"`
 	Kind     string  `json:"kind"`     // ipv4, nat64, ipv6
 	Prefix   *string `json:"prefix"`   // the NAT64 prefix that it lies in
 	Embedded *string `json:"embedded"` // the IPv4 address inside
-	Route    *string `json:"route"`
-	Path     *string `json:"path"`
-	Works    *bool   `json:"works"`
-	Reason   string  `json:"reason"` // one sentence for a person
+	diag.Way
+	Works     *bool         `json:"works"`  // null: not tried
+	Reason    string        `json:"reason"` // one sentence for a person
+	Tried     *string       `json:"tried"`  // what a connection said
+	Host      *string       `json:"host"`
+	Port      *uint16       `json:"port"`
+	Addresses []explanation `json:"addresses,omitempty"`
 }
 
 func explainCommand() *cobra.Command {
 	var texts []string
 	var asJSON bool
-	var file string
+	var file, socket string
 	c := &cobra.Command{
-		Use:   "explain ADDR",
-		Short: "Tell what an IP address is, and which IPv4 address stands in it",
-		Long: "Tell what an IP address is: an IPv4 address seen through a NAT64, through which prefix,\n" +
-			"or neither. It needs no service, no privilege and no network. The well-known prefix is\n" +
-			"known, and those of the configuration (discovery.prefixes); give others of your network\n" +
-			"with --prefix (reach64 discover finds them). Without --config, a configuration that\n" +
-			"cannot be read is named on standard error and left out.",
+		Use:   "explain HOST|ADDR[:PORT]",
+		Short: "Tell what an address is, how packets to it go, and what they look like",
+		Long: "Tell what an IP address is - an IPv4 address seen through a NAT64, through which prefix, or\n" +
+			"neither -, which route packets to it take, who translates them, and what a packet looks\n" +
+			"like on each side. With a port a connection is tried, which says whether it works. A HOST is\n" +
+			"resolved as applications do, and each of its addresses explained.\n\n" +
+			"It needs no service and no privilege; for an address without a port nothing is sent.\n" +
+			"The well-known prefix is known, that of the running service, and those of the configuration\n" +
+			"(discovery.prefixes); give others of your network with --prefix (reach64 discover finds\n" +
+			"them). Without --config, a configuration that cannot be read is named on standard error and\n" +
+			"left out.\n\n" +
+			"Exit codes: 0 told, 11 there is no route or no connection.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return &exit{status.ExitUsage, fmt.Errorf("explain takes one IP address, got %d arguments", len(args))}
+				return &exit{status.ExitUsage, fmt.Errorf("explain takes one address or host, got %d arguments", len(args))}
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			addr, known, err := readExplain(args[0], texts)
+			q, err := readExplain(args[0], texts)
 			if err != nil {
 				return &exit{status.ExitUsage, err}
 			}
@@ -56,11 +68,23 @@ func explainCommand() *cobra.Command {
 			if err != nil {
 				return &exit{status.ExitConfig, err}
 			}
-			return printExplain(c.OutOrStdout(), explain(addr, merge(known, configured)), asJSON)
+			q.known = merge(q.known, configured)
+			x, err := lookAt(c.Context(), q, machine(c.Context(), socket, q.known))
+			if err != nil {
+				return &exit{status.ExitPathBroken, err}
+			}
+			if err := printExplain(c.OutOrStdout(), x, asJSON); err != nil {
+				return err
+			}
+			if x.Works != nil && !*x.Works {
+				return &exit{code: status.ExitPathBroken}
+			}
+			return nil
 		},
 	}
 	c.Flags().StringArrayVar(&texts, "prefix", nil, "a NAT64 prefix of the network, such as 2001:db8:64::/96 (may be repeated)")
 	c.Flags().StringVar(&file, "config", paths.ConfigFile(), "configuration file")
+	c.Flags().StringVar(&socket, "socket", paths.Socket(), "control socket of the service, for its prefix and CLAT")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -68,24 +92,39 @@ func explainCommand() *cobra.Command {
 // knownPrefix is a NAT64 prefix and who told of it.
 type knownPrefix struct {
 	nat64.Prefix
-	configured bool // by the configuration; otherwise on the command line
+	configured bool // by the configuration
+	service    bool // the service uses it; neither: given on the command line
+}
+
+// explainQuestion is what the command line asks.
+type explainQuestion struct {
+	host  string     // "" for an address
+	addr  netip.Addr // not valid for a host
+	port  uint16     // 0 none
+	known []knownPrefix
 }
 
 // readExplain reads the command line.
-func readExplain(text string, texts []string) (netip.Addr, []knownPrefix, error) {
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return addr, nil, fmt.Errorf("explain %q: not an IP address", text)
+func readExplain(text string, texts []string) (q explainQuestion, err error) {
+	host := text
+	if h, port, err := hostPort(text); err == nil {
+		host, q.port = h, port
 	}
-	var known []knownPrefix
+	q.addr, err = netip.ParseAddr(strings.Trim(host, "[]"))
+	if err != nil {
+		if _, ok := dns.IsDomainName(host); !ok || strings.ContainsAny(host, " /:%") {
+			return q, fmt.Errorf("explain %q: neither an IP address nor a host name, with or without :PORT", text)
+		}
+		q.host = host
+	}
 	for _, s := range texts {
 		p, err := nat64.Parse(s)
 		if err != nil {
-			return addr, nil, fmt.Errorf("read --prefix: %w", err)
+			return q, fmt.Errorf("read --prefix: %w", err)
 		}
-		known = append(known, knownPrefix{Prefix: p})
+		q.known = append(q.known, knownPrefix{Prefix: p})
 	}
-	return addr, known, nil
+	return q, nil
 }
 
 // configuredPrefixes returns discovery.prefixes of a configuration file. A file
@@ -104,7 +143,7 @@ func configuredPrefixes(file string, asked bool, stderr io.Writer) ([]knownPrefi
 	}
 	var known []knownPrefix
 	for _, p := range conf.Discovery.Prefixes {
-		known = append(known, knownPrefix{p, true})
+		known = append(known, knownPrefix{Prefix: p, configured: true})
 	}
 	return known, nil
 }
@@ -117,14 +156,6 @@ func merge(given, configured []knownPrefix) []knownPrefix {
 		}
 	}
 	return given
-}
-
-func printExplain(out io.Writer, e explanation, asJSON bool) error {
-	if asJSON {
-		return printJSON(out, e)
-	}
-	_, err := fmt.Fprintln(out, e.Reason)
-	return err
 }
 
 // localUse is the block for NAT64 prefixes of a network's own, RFC 8215.
@@ -188,6 +219,8 @@ func describe(p knownPrefix) string {
 		return "the well-known NAT64 prefix"
 	case p.configured:
 		return fmt.Sprintf("the configured NAT64 prefix %v", p)
+	case p.service:
+		return fmt.Sprintf("the network's NAT64 prefix %v", p)
 	}
 	return fmt.Sprintf("the NAT64 prefix %v", p)
 }
