@@ -72,22 +72,3 @@ func TestPromisedFields(t *testing.T) {
 		}
 	}
 }
-
-func TestWrap(t *testing.T) {
-	tests := map[string]struct {
-		n    int
-		want []string
-	}{
-		"":                  {5, []string{""}},
-		"a bb ccc":          {4, []string{"a bb", "ccc"}},
-		"abcdefgh":          {3, []string{"abc", "def", "gh"}},
-		"a abcdefgh z":      {3, []string{"a", "abc", "def", "gh", "z"}},
-		"äöü äöü":           {3, []string{"äöü", "äöü"}},
-		"  spaces   go  ok": {20, []string{"spaces go ok"}},
-	}
-	for text, tt := range tests {
-		if d := cmp.Diff(tt.want, Wrap(text, tt.n)); d != "" {
-			t.Errorf("%q (-want +got):\n%s", text, d)
-		}
-	}
-}

@@ -262,7 +262,7 @@ func TestTheFirstFailureIsTheBrokenStep(t *testing.T) {
 func show(t *testing.T, r Report) string {
 	t.Helper()
 	var b strings.Builder
-	if err := r.Text(&b, Style{Verbose: true}); err != nil {
+	if err := r.Text(&b, status.Style{Verbose: true}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

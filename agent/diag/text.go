@@ -4,25 +4,20 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
-)
 
-// Style is how the text is to look.
-type Style struct {
-	Color   bool // as an addition: nothing is told by colour alone
-	Verbose bool // all the evidence of what is well, too
-}
+	"github.com/reach64/reach64/agent/status"
+)
 
 // The columns of the text.
 const (
-	width  = 80
+	width  = status.Columns
 	indent = 31 // where evidence begins
 )
 
 var colors = map[Verdict]string{Pass: "32", Warn: "33", Fail: "1;31", Skip: "2", Unknown: "35"}
 
 // Text writes the report for people, at most 80 columns wide.
-func (r Report) Text(w io.Writer, style Style) error {
+func (r Report) Text(w io.Writer, style status.Style) error {
 	var b strings.Builder
 	skipped := map[bool][]string{} // by whether a failure explains it
 	for _, c := range r.Checks {
@@ -42,7 +37,7 @@ func (r Report) Text(w io.Writer, style Style) error {
 	b.WriteByte('\n')
 	b.WriteString(Draw(r.Hops, r.title))
 	b.WriteByte('\n')
-	for _, l := range Wrap(r.Summary, width) {
+	for _, l := range status.Fold(r.Summary, width) {
 		b.WriteString(l + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
@@ -52,7 +47,7 @@ func (r Report) Text(w io.Writer, style Style) error {
 // title is what a check of the report is called.
 func (r Report) title(code string) string { return ruleOf(code).title }
 
-func (c Check) text(b *strings.Builder, style Style) {
+func (c Check) text(b *strings.Builder, style status.Style) {
 	word := fmt.Sprintf("%-8s", c.Verdict)
 	if style.Color {
 		word = "\x1b[" + colors[c.Verdict] + "m" + word + "\x1b[0m"
@@ -63,13 +58,13 @@ func (c Check) text(b *strings.Builder, style Style) {
 		evidence = evidence[:1]
 	}
 	for _, e := range evidence {
-		for _, l := range Wrap(e, width-indent) {
+		for _, l := range status.Fold(e, width-indent) {
 			b.WriteString(word + first + l + "\n")
 			word, first = strings.Repeat(" ", 8), strings.Repeat(" ", indent-8)
 		}
 	}
 	if c.Remedy != nil && (c.Verdict == Fail || c.Verdict == Warn) {
-		for i, l := range Wrap(*c.Remedy, width-indent-7) {
+		for i, l := range status.Fold(*c.Remedy, width-indent-7) {
 			head := "       "
 			if i == 0 {
 				head = "To do: "
@@ -77,37 +72,6 @@ func (c Check) text(b *strings.Builder, style Style) {
 			b.WriteString(strings.Repeat(" ", indent) + head + l + "\n")
 		}
 	}
-}
-
-// Wrap breaks a text into lines of at most n characters, between words where that is
-// possible.
-func Wrap(text string, n int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		for utf8.RuneCountInString(word) > n { // a path breaks behind a slash, anything else anywhere
-			if line != "" {
-				lines, line = append(lines, line), ""
-			}
-			r := []rune(word)
-			at := n
-			if i := strings.LastIndexByte(string(r[:n]), '/'); i > 0 && i == len(string(r[:n][:i])) {
-				at = i + 1
-			}
-			lines, word = append(lines, string(r[:at])), string(r[at:])
-		}
-		switch {
-		case line == "":
-			line = word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= n:
-			line += " " + word
-		default:
-			lines, line = append(lines, line), word
-		}
-	}
-	if line != "" || len(lines) == 0 {
-		lines = append(lines, line)
-	}
-	return lines
 }
 
 // marks are the links of the drawing.
@@ -147,7 +111,7 @@ func Draw(path []Hop, title func(code string) string) string {
 	}
 	for _, h := range path {
 		if h.Detail != "" {
-			for i, l := range Wrap(h.Detail, width-18) {
+			for i, l := range status.Fold(h.Detail, width-18) {
 				name := h.Name
 				if i > 0 {
 					name = ""

@@ -3,11 +3,15 @@ package status
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -73,7 +77,7 @@ func TestDocumentsKeepTheirShape(t *testing.T) {
 			}
 			golden(t, name+".json", append(b, '\n'))
 			var text bytes.Buffer
-			if err := s.Text(&text, now, "1.2.3"); err != nil {
+			if err := s.Text(&text, now, "1.2.3", Style{Verbose: true}); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, name+".txt", text.Bytes())
@@ -147,5 +151,37 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("Exit = %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestOneScreen: without -v the text is no longer than a screen and no wider, and
+// colour adds nothing but itself.
+func TestOneScreen(t *testing.T) {
+	for name, s := range map[string]Status{"working": working(), "lost": lost()} {
+		var plain, colored bytes.Buffer
+		if err := errors.Join(s.Text(&plain, now, "1.2.3", Style{}), s.Text(&colored, now, "1.2.3", Style{Color: true})); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(plain.String(), "\n"); n > 24 {
+			t.Errorf("%s: %d lines", name, n)
+		}
+		for line := range strings.Lines(plain.String()) {
+			if utf8.RuneCountInString(line) > Columns+1 {
+				t.Errorf("%s: too wide: %q", name, line)
+			}
+		}
+		if !strings.Contains(colored.String(), "\x1b[") || regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(colored.String(), "") != plain.String() {
+			t.Errorf("%s: colour changes the text:\n%s", name, colored.String())
+		}
+	}
+}
+
+// TestEveryExitCodeHasAHeadline: the first word is what people look at.
+func TestEveryExitCodeHasAHeadline(t *testing.T) {
+	for name, s := range map[string]Status{"OK": working(), "NOT REACHED": lost(), "STANDS DOWN": {Reason: "another-clat"}, "NOT KNOWN YET": {Path: "none", Class: "unknown"}} {
+		var b bytes.Buffer
+		if err := s.Text(&b, now, "1", Style{}); err != nil || !strings.HasPrefix(b.String(), name+"  ") {
+			t.Errorf("%s: %v\n%s", name, err, b.String())
+		}
 	}
 }

@@ -9,41 +9,91 @@ import (
 	"time"
 )
 
-// Text writes the status for a person. now is when it is shown.
-func (s Status) Text(w io.Writer, now time.Time, version string) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	row := func(key, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
-	row("reach64", "%s, pid %d, running for %s", version, s.PID, ago(now, s.Started))
-	row("Network", "%s%s", s.Class, prefixed(" on ", s.Uplink))
-	row("Path", "%s: %s", s.Path, s.Sentence)
+// headlines are the words that come first, by exit code, and their colours.
+var headlines = map[int]struct{ word, color string }{
+	ExitOK:           {"OK", "32"},
+	ExitDegraded:     {"DEGRADED", "33"},
+	ExitPathBroken:   {"NOT REACHED", "1;31"},
+	ExitInconclusive: {"NOT KNOWN YET", "33"},
+	ExitStoodDown:    {"STANDS DOWN", "33"},
+}
+
+// Text writes the status for a person, what matters first: how it is, why, and what
+// to do; then the servers; then how it works. One screen, unless all is wanted. now
+// is when it is shown.
+func (s Status) Text(w io.Writer, now time.Time, version string, style Style) error {
+	var b strings.Builder
+	code := s.Exit()
+	word := headlines[code].word
+	if style.Color {
+		word = "\x1b[" + headlines[code].color + "m" + word + "\x1b[0m"
+	}
+	head := len(headlines[code].word) + 2
+	for i, l := range Fold(s.Sentence, Columns-head) {
+		if i > 0 {
+			word = strings.Repeat(" ", head-2)
+		}
+		fmt.Fprintf(&b, "%s  %s\n", word, l)
+	}
+	row(&b, "Because", deref(s.Detail))
+	row(&b, "To do", deref(s.Advice))
+	if code == ExitPathBroken || code == ExitDegraded {
+		row(&b, "Find out", "reach64 doctor")
+	}
+	b.WriteByte('\n')
+	s.textServers(&b, now)
+	s.textNetwork(&b, now, version)
+	if style.Verbose {
+		s.textSources(&b)
+		s.textCounters(&b)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// row writes a key and its value, folded; nothing for an empty value.
+func row(b *strings.Builder, key, value string) {
+	if value == "" {
+		return
+	}
+	for _, l := range Fold(value, Columns-11) {
+		fmt.Fprintf(b, "%-9s  %s\n", key, l)
+		key = ""
+	}
+}
+
+func (s Status) textServers(b *strings.Builder, now time.Time) {
+	for _, v := range s.Servers {
+		line := fmt.Sprintf("%s:%d  %s", v.Name, v.Port, v.result(now))
+		if v.Address != nil && *v.Address != v.Name {
+			line += " (" + *v.Address + ")"
+		}
+		row(b, "Server", line)
+		for _, o := range v.Others {
+			row(b, "", fmt.Sprintf("  also %s by %s: %s", o.Address, o.Path, verdict(o.Reachable, o.Reason)))
+		}
+	}
+}
+
+func (s Status) textNetwork(b *strings.Builder, now time.Time, version string) {
+	row(b, "Network", fmt.Sprintf("%s%s, for %s", s.Class, prefixed(" on ", s.Uplink), ago(now, s.Since)))
+	row(b, "Path", fmt.Sprintf("%s (%s)", s.Path, s.Reason))
 	if len(s.Uplinks) > 1 {
-		row("Uplinks", "%s", s.textUplinks())
-	}
-	if s.Detail != nil {
-		row("Detail", "%s (%s)", *s.Detail, s.Reason)
-	}
-	if s.Advice != nil {
-		row("To do", "%s", *s.Advice)
+		row(b, "Uplinks", s.textUplinks())
 	}
 	if s.Prefix != nil {
-		row("Prefix", "%s%s", *s.Prefix, prefixed(", from ", s.Source))
+		row(b, "Prefix", *s.Prefix+prefixed(", from ", s.Source))
 	}
 	if c := s.CLAT; c != nil {
-		row("CLAT", "%s%s on %s, MTU %d", c.IPv4, prefixed(" <-> ", c.IPv6), c.Device, c.MTU)
-		row("Datapath", "%s%s", deref(s.Datapath), nonEmpty(", steered by ", c.Steered))
-		if s.DatapathNote != nil {
-			row("", "%s", *s.DatapathNote)
-		}
-		row("Routes", "%s", orDash(strings.Join(c.Routes, ", ")))
-		row("Restart", "%s", map[string]string{FlowsResume: "connections stall while the service is started anew, and go on",
+		row(b, "CLAT", fmt.Sprintf("%s%s on %s, MTU %d", c.IPv4, prefixed(" <-> ", c.IPv6), c.Device, c.MTU))
+		row(b, "Datapath", deref(s.Datapath)+nonEmpty(", steered by ", c.Steered))
+		row(b, "", deref(s.DatapathNote))
+		row(b, "Routes", strings.Join(c.Routes, ", "))
+		row(b, "Restart", map[string]string{FlowsResume: "connections stall while the service is started anew, and go on",
 			FlowsEnd: "connections end when the service is started anew"}[c.Restart])
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	s.textServers(w, now)
-	s.textSources(w)
-	return s.textCounters(w)
+	row(b, "Packets", s.packets())
+	row(b, "Service", fmt.Sprintf("reach64 %s, pid %d, running for %s", version, s.PID, ago(now, s.Started)))
 }
 
 // textUplinks tells of each uplink what it is alone.
@@ -59,21 +109,30 @@ func (s Status) textUplinks() string {
 	return strings.Join(out, ", ")
 }
 
-func (s Status) textServers(w io.Writer, now time.Time) {
-	fmt.Fprintln(w, "\nServers")
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, v := range s.Servers {
-		fmt.Fprintf(t, "  %s:%d\t%s\t%s\t%s\n", v.Name, v.Port, orDash(deref(v.Address)), v.Path, v.result(now))
-		for _, o := range v.Others {
-			fmt.Fprintf(t, "  \t%s\t%s\t%s\n", o.Address, o.Path, verdict(o.Reachable, o.Reason))
+// packets sums the counters up.
+func (s Status) packets() string {
+	dropped := uint64(0)
+	for n, v := range s.Counters {
+		if strings.Contains(n, "-dropped-") && !strings.HasPrefix(n, "steer-") {
+			dropped += v
 		}
 	}
-	t.Flush()
+	out, in := s.Counters["4to6-translated"], s.Counters["6to4-translated"]
+	switch {
+	case s.CLAT == nil && out+in+dropped == 0:
+		return ""
+	case dropped > 0:
+		return fmt.Sprintf("%d out, %d in, %d dropped (reach64 status -v says why)", out, in, dropped)
+	}
+	return fmt.Sprintf("%d out, %d in, none dropped", out, in)
 }
 
 // result is what the last probe of the server said.
 func (v Server) result(now time.Time) string {
 	out := verdict(v.Reachable, v.Reason)
+	if v.Reachable != nil && *v.Reachable {
+		out += " by " + v.Path
+	}
 	if v.RTT != nil {
 		out += fmt.Sprintf(", TCP in %s", millis(*v.RTT))
 	}
@@ -103,9 +162,11 @@ func verdict(reachable *bool, reason string) string {
 	return "NOT reachable (" + reason + ")"
 }
 
-func (s Status) textSources(w io.Writer) {
-	fmt.Fprintln(w, "\nWhere a prefix was looked for")
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+func (s Status) textSources(b *strings.Builder) {
+	if len(s.Sources) == 0 {
+		return
+	}
+	fmt.Fprintln(b, "\nWhere a prefix was looked for")
 	for _, v := range s.Sources {
 		where := deref(v.Link)
 		if v.Server != nil {
@@ -115,26 +176,26 @@ func (s Status) textSources(w io.Writer) {
 		if v.NextIn != nil && *v.NextIn > 0 {
 			next = fmt.Sprintf(" (again in %s)", (time.Duration(*v.NextIn) * time.Second).String())
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s%s\n", v.Source, v.Verdict, orDash(where), orDash(strings.TrimSpace(strings.Join(v.Prefixes, ", ")+" "+v.Reason)), next)
+		line := fmt.Sprintf("%s%s: %s%s", v.Verdict, nonEmpty(", ", where), strings.TrimSpace(strings.Join(v.Prefixes, ", ")+" "+v.Reason), next)
+		row(b, "  "+v.Source, line)
 	}
-	t.Flush()
 }
 
-func (s Status) textCounters(w io.Writer) error {
+func (s Status) textCounters(b *strings.Builder) {
 	if len(s.Counters) == 0 {
-		return nil
+		return
 	}
-	fmt.Fprintln(w, "\nCounters")
+	fmt.Fprintln(b, "\nCounters")
 	names := make([]string, 0, len(s.Counters))
 	for n := range s.Counters {
 		names = append(names, n)
 	}
 	slices.Sort(names)
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	t := tabwriter.NewWriter(b, 0, 8, 2, ' ', tabwriter.AlignRight)
 	for _, n := range names {
 		fmt.Fprintf(t, "  %s\t%d\t\n", n, s.Counters[n])
 	}
-	return t.Flush()
+	_ = t.Flush() // b takes everything
 }
 
 func ago(now, then time.Time) string {
@@ -157,11 +218,4 @@ func deref(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -193,7 +193,7 @@ func (p *player) start(ctx context.Context) error {
 		p.say("from the first router advertisement to the first handshake through the CLAT: %.2f s", *t)
 	}
 	p.step("The path, as reach64 status shows it")
-	return s.Text(p.out, time.Now(), version)
+	return s.Text(p.out, time.Now(), version, status.Style{})
 }
 
 // wait polls status, prints each change of it, and returns when a server is
@@ -255,7 +255,7 @@ func (p *player) stop(ctx context.Context, before string) error {
 	if err != nil {
 		return fmt.Errorf("read status: %w", err)
 	}
-	if err := s.Text(p.out, time.Now(), version); err != nil {
+	if err := s.Text(p.out, time.Now(), version, status.Style{}); err != nil {
 		return err
 	}
 	if err := p.stage.Stop(ctx); err != nil {

@@ -91,7 +91,7 @@ func runDoctor(ctx context.Context, out, stderr io.Writer, f doctorFlags, args [
 	if f.json {
 		err = printJSON(out, report)
 	} else {
-		err = report.Text(out, diag.Style{Color: colored(out), Verbose: f.verbose})
+		err = report.Text(out, status.Style{Color: colored(out), Verbose: f.verbose})
 	}
 	if err != nil {
 		return fmt.Errorf("write result: %w", err)

@@ -149,7 +149,7 @@ func printExplain(out io.Writer, x explanation, asJSON bool) error {
 func (x explanation) text(b *strings.Builder) {
 	fmt.Fprintln(b, x.Reason)
 	row := func(key, value string) {
-		for _, l := range diag.Wrap(value, 80-11) {
+		for _, l := range status.Fold(value, status.Columns-11) {
 			fmt.Fprintf(b, "  %-8s %s\n", key, l)
 			key = ""
 		}

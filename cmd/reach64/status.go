@@ -19,6 +19,7 @@ import (
 // statusFlags are the flags of the verb.
 type statusFlags struct {
 	json, watch bool
+	verbose     bool
 	check       string
 	socket      string
 }
@@ -31,7 +32,8 @@ func statusCommand() *cobra.Command {
 		Long: "Show how the backup servers are reached, and why. The exit code tells the same:\n" +
 			"0 every server is reached, 10 some are not, 11 none is, 12 not known yet,\n" +
 			"13 stood down for another CLAT or switched off, 3 the service does not run.\n\n" +
-			"--watch shows it again at each change, with --json one document a line. --check prints\n" +
+			"-v adds where a prefix was looked for, and the counters. --watch shows it again at each\n" +
+			"change, on a terminal in place, with --json one document a line. --check prints\n" +
 			"nothing and gives an exit code: live (0: the service answers), ready (0: it knows what\n" +
 			"kind of network this is, 12: not yet), path (as above).",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -49,9 +51,14 @@ func statusCommand() *cobra.Command {
 	fl := c.Flags()
 	fl.BoolVar(&f.json, "json", false, "print the service's document unchanged")
 	fl.BoolVar(&f.watch, "watch", false, "show it again at each change, until interrupted")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show where a prefix was looked for, and all counters, too")
 	fl.StringVar(&f.check, "check", "", "print nothing, check live, ready or path")
 	fl.StringVar(&f.socket, "socket", paths.Socket(), "control socket of the service")
 	return c
+}
+
+func (f statusFlags) style(out io.Writer) status.Style {
+	return status.Style{Color: colored(out), Verbose: f.verbose}
 }
 
 // document is what the service says.
@@ -79,7 +86,7 @@ func showStatus(ctx context.Context, out io.Writer, f statusFlags) error {
 	if f.json {
 		_, err = out.Write(body)
 	} else {
-		err = doc.Result.Text(out, time.Now(), doc.Version)
+		err = doc.Result.Text(out, time.Now(), doc.Version, f.style(out))
 	}
 	if err != nil {
 		return fmt.Errorf("write status: %w", err)
@@ -128,10 +135,14 @@ func watchStatus(ctx context.Context, out io.Writer, f statusFlags) error {
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(out, "--- %s\n", time.Now().Format("15:04:05.000")); err != nil {
+		between := "--- "
+		if terminal(out) {
+			between = "\x1b[H\x1b[2J" // the same place again
+		}
+		if _, err := fmt.Fprintf(out, "%s%s\n", between, time.Now().Format("15:04:05.000")); err != nil {
 			return err
 		}
-		return doc.Result.Text(out, time.Now(), doc.Version)
+		return doc.Result.Text(out, time.Now(), doc.Version, f.style(out))
 	})
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/reach64/reach64/agent/diag"
+	agentstatus "github.com/reach64/reach64/agent/status"
 )
 
 // examined is what the doctor says.
@@ -57,7 +58,7 @@ func (s *service) doctor(wrapper []string, args ...string) examined {
 
 func (x examined) text(t *testing.T) string {
 	var b bytes.Buffer
-	if err := x.Text(&b, diag.Style{}); err != nil {
+	if err := x.Text(&b, agentstatus.Style{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
