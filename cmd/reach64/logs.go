@@ -17,6 +17,7 @@ import (
 type logs struct {
 	log    *logrus.Logger
 	stderr io.Writer
+	kept   *ring // has the last lines; nil: nobody keeps them
 
 	mu   sync.Mutex
 	file *timberjack.Logger // nil: the journal or stderr
@@ -36,6 +37,9 @@ func (l *logs) apply(c config.Log) error {
 		return fmt.Errorf("log.file: %w", err)
 	}
 	out, hooks := l.stderr, make(logrus.LevelHooks)
+	if l.kept != nil {
+		hooks.Add(l.kept)
+	}
 	if file != nil {
 		out = file
 	} else if j, ok := svc.NewJournal(); ok {

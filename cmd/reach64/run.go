@@ -50,7 +50,7 @@ func serve(ctx context.Context, stderr io.Writer, from configuration) error {
 		return &exit{status.ExitConfig, err}
 	}
 	log := newLog(stderr)
-	out := &logs{log: log, stderr: stderr}
+	out := &logs{log: log, stderr: stderr, kept: newRing()}
 	if err := out.apply(conf.Log); err != nil {
 		return &exit{status.ExitConfig, err}
 	}
@@ -76,7 +76,7 @@ func serve(ctx context.Context, stderr io.Writer, from configuration) error {
 	if err != nil {
 		return permission(err)
 	}
-	s := &service{logs: out, load: from.whole, values: values}
+	s := &service{logs: out, load: from.whole, values: values, ring: out.kept}
 	s.took(layers)
 	return serveLocked(ctx, conf, s)
 }

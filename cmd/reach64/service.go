@@ -37,6 +37,7 @@ type service struct {
 	load    func() (config.Config, []config.Value, []config.Layer, error)
 	manager *svc.Manager
 	inUse   atomic.Pointer[status.Configuration]
+	*ring
 
 	mu     sync.Mutex
 	values []config.Value // in force
