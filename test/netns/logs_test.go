@@ -11,6 +11,7 @@ import (
 func TestLogsOfTheRunningService(t *testing.T) {
 	need(t, "setpriv")
 	l, s := ready(t)
+	l.openToAll() // or nobody cannot get at the socket
 	s.start().up()
 	if out := s.tell(0, "logs", "-n", "1000"); !strings.Contains(out, "reach64 started") || !strings.Contains(out, "reason=clat-carries-ipv4") {
 		t.Errorf("the log: %s", out)
