@@ -57,6 +57,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/watch", s.watch)
 	mux.HandleFunc("GET /v1/logs", s.logs)
+	mux.HandleFunc("GET /v1/goroutines", s.goroutines)
 	if m, ok := s.svc.(Measured); ok {
 		mux.Handle("GET /v1/metrics", m.Metrics())
 	}

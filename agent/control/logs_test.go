@@ -96,3 +96,18 @@ func TestNotEverybodyReadsTheLog(t *testing.T) {
 		t.Errorf("answered %d", w.Code)
 	}
 }
+
+func TestGoroutinesAreForAdministrators(t *testing.T) {
+	w := httptest.NewRecorder()
+	newServer(&fake{}).goroutines(w, httptest.NewRequest(http.MethodGet, "/v1/goroutines", nil))
+	if w.Code != http.StatusForbidden {
+		t.Errorf("answered %d", w.Code)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("the rest needs root")
+	}
+	text, err := Get(t.Context(), serve(t, &fake{}), "/v1/goroutines")
+	if err != nil || !strings.Contains(string(text), "goroutine ") {
+		t.Errorf("%v: %.80s", err, text)
+	}
+}

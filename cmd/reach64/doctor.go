@@ -24,6 +24,7 @@ type doctorFlags struct {
 	socket  string
 	only    []string
 	failOn  string
+	html    string
 	json    bool
 	verbose bool
 }
@@ -62,6 +63,7 @@ func doctorCommand() *cobra.Command {
 	fl.StringVar(&f.socket, "socket", "", "control socket of the service (default: that of the configuration, or of this system)")
 	fl.StringSliceVar(&f.only, "only", nil, "just these checks, by code: "+strings.Join(diag.Codes(), ", "))
 	fl.StringVar(&f.failOn, "fail-on", string(diag.OnFail), "worst verdict that is no failure is the one before: fail, warn, unknown, never")
+	fl.StringVar(&f.html, "html", "", "write the report as a page to this file, too")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show all the evidence of what is well, too")
 	return c
@@ -87,6 +89,15 @@ func runDoctor(ctx context.Context, out, stderr io.Writer, f doctorFlags, args [
 	}
 	if ctx.Err() != nil {
 		return &exit{code: status.ExitInterrupted}
+	}
+	if f.html != "" {
+		socket := f.socket
+		if socket == "" {
+			socket = socketOf(f)
+		}
+		if err := writeHTML(f.html, report, samples(ctx, socket, 0)); err != nil {
+			return err
+		}
 	}
 	if f.json {
 		err = printJSON(out, report)

@@ -89,7 +89,9 @@ var Table = map[string]Entry{
 	// L2 to L4.
 	"agent/control":   {Kind: API},
 	"agent/metrics":   {Kind: API},
+	"agent/bundle":    {Kind: API},
 	"agent/diag":      {Kind: API},
+	"agent/report":    {Kind: API, May: []string{"agent/diag"}},
 	"agent":           {Kind: Agent},
 	"cmd/reach64":     {Kind: Command},
 	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
