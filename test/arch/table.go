@@ -92,6 +92,7 @@ var Table = map[string]Entry{
 	"agent":           {Kind: Agent},
 	"cmd/reach64":     {Kind: Command},
 	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
+	"installer/dist":  {Kind: Command},
 
 	// Tests. vnet's NAT64 must not share the translator with what it tests.
 	"test/arch":       {Kind: Support},
