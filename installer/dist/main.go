@@ -1,4 +1,4 @@
-// Command dist builds all packages of reach64 into one folder: deb and rpm, archives, an
+// Command dist builds all packages of reach64 into one folder: deb, rpm and pkg, archives, an
 // SBOM for each binary, and the SHA-256 sums of all of them. The same input gives the same bytes:
 // every time in a package is that of the source (SOURCE_DATE_EPOCH, else the last commit).
 //
@@ -144,7 +144,12 @@ func (d *dist) target(ctx context.Context, t target) error {
 	if err := d.sbom(ctx, t, binary); err != nil {
 		return err
 	}
-	if t.os == "linux" {
+	switch t.os {
+	case "darwin":
+		if err := d.pkg(t, binary); err != nil {
+			return err
+		}
+	case "linux":
 		for _, format := range []string{"deb", "rpm"} {
 			if err := d.package_(ctx, t, format, binary); err != nil {
 				return err

@@ -238,8 +238,9 @@ func TestPackagesSatisfyTheirCheckers(t *testing.T) {
 	need(t, "lintian", "rpmlint", "shellcheck", "go")
 	deb, _, rpm := packages(t)
 	scripts, err := filepath.Glob("../../installer/linux/*-p*")
-	if err != nil || len(scripts) != 6 {
-		t.Fatalf("scripts: %q, %v, want three for each kind", scripts, err)
+	scripts = append(scripts, "../../installer/darwin/preinstall", "../../installer/darwin/postinstall")
+	if err != nil || len(scripts) != 8 {
+		t.Fatalf("scripts: %q, %v, want three for deb and rpm each, two for pkg", scripts, err)
 	}
 	for name, c := range map[string]*exec.Cmd{
 		"lintian":    exec.Command("lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", deb),
