@@ -235,7 +235,7 @@ func TestDebPackage(t *testing.T) {
 }
 
 func TestPackagesSatisfyTheirCheckers(t *testing.T) {
-	need(t, "lintian", "rpmlint", "shellcheck", "go")
+	need(t, "lintian", "rpmlint", "shellcheck", "unshare", "go")
 	deb, _, rpm := packages(t)
 	scripts, err := filepath.Glob("../../installer/linux/*-p*")
 	scripts = append(scripts, "../../installer/darwin/preinstall", "../../installer/darwin/postinstall")
@@ -244,7 +244,7 @@ func TestPackagesSatisfyTheirCheckers(t *testing.T) {
 	}
 	for name, c := range map[string]*exec.Cmd{
 		"lintian":    exec.Command("lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", deb),
-		"rpmlint":    exec.Command("rpmlint", "-c", "../../installer/linux/rpmlint.toml", rpm),
+		"rpmlint":    rpmlint(t, rpm),
 		"shellcheck": exec.Command("shellcheck", append([]string{"-s", "sh"}, scripts...)...),
 	} {
 		out, code, err := runFor(time.Minute, c)
@@ -252,6 +252,22 @@ func TestPackagesSatisfyTheirCheckers(t *testing.T) {
 			t.Errorf("%s: exit code %d, %v:\n%s%s", name, code, err, out.stdout, out.stderr)
 		}
 	}
+}
+
+// rpmlint looks into a package on a copy of the root that goes with it: it unpacks
+// to where the package's files belong.
+func rpmlint(t *testing.T, rpm string) *exec.Cmd {
+	t.Helper()
+	conf, err := filepath.Abs("../../installer/linux/rpmlint.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command("unshare", "-m", "sh", "-euc", `mount -t tmpfs none /mnt
+		mkdir /mnt/upper /mnt/work /mnt/root
+		mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+		mount --rbind /dev /mnt/root/dev
+		cp "$1" "$2" /mnt/root/mnt/
+		exec chroot /mnt/root rpmlint -c "/mnt/$(basename "$1")" "/mnt/$(basename "$2")"`, "sh", conf, rpm)
 }
 
 func TestPackagesAreReproducible(t *testing.T) {
