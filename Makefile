@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+DISTVERSION ?= 0.1.0
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 SOAK ?= 10m
@@ -116,3 +117,7 @@ generate: ## make generated files anew (BPF objects need clang, llvm and libbpf-
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin artifacts
+
+.PHONY: dist
+dist: ## build all packages into dist/ (DISTVERSION=1.2.3)
+	go run ./installer/dist -version $(DISTVERSION) -out dist

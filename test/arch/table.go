@@ -56,6 +56,7 @@ var Table = map[string]Entry{
 	"agent/reach":       {Kind: Pure, May: []string{"platform/netstate", "resolver/nat64", "resolver/pref64"}},
 	"agent/config":      {Kind: Pure, May: []string{"resolver/dnssec", "resolver/nat64", "resolver/pref64", "resolver/validate"}, Libs: []string{"github.com/pelletier/go-toml/v2"}},
 	"agent/status":      {Kind: Pure},
+	"installer/macpkg":  {Kind: Pure},
 
 	// L1: edges of the operating system.
 	"platform/directaccess": {Kind: Edge},
@@ -95,6 +96,7 @@ var Table = map[string]Entry{
 	"agent":           {Kind: Agent},
 	"cmd/reach64":     {Kind: Command},
 	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
+	"installer/dist":  {Kind: Command},
 
 	// Tests. vnet's NAT64 must not share the translator with what it tests.
 	"test/arch":         {Kind: Support},

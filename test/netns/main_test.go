@@ -51,8 +51,10 @@ func TestMain(m *testing.M) {
 		sweep()
 	}
 	code := m.Run()
-	if binaries.dir != "" {
-		os.RemoveAll(binaries.dir)
+	for _, dir := range []string{binaries.dir, made.dir} {
+		if dir != "" {
+			os.RemoveAll(dir)
+		}
 	}
 	os.Exit(code)
 }

@@ -94,21 +94,26 @@ type process struct {
 	err  error // of Wait; read after done
 }
 
-// start starts a program; the lab ends it. Its output goes to NAME.log.
+// start starts a program in the namespace; the lab ends it. Its output goes to NAME.log.
 func (s *space) start(name, program string, args ...string) *process {
 	s.l.t.Helper()
-	p := &process{t: s.l.t, name: name, log: filepath.Join(s.l.dir, name+".log"), done: make(chan struct{})}
+	return s.l.run(name, s.command(context.Background(), program, args...))
+}
+
+// run starts a program, whose output goes to NAME.log; the lab ends it.
+func (l *lab) run(name string, c *exec.Cmd) *process {
+	l.t.Helper()
+	p := &process{t: l.t, name: name, log: filepath.Join(l.dir, name+".log"), done: make(chan struct{}), cmd: c}
 	out, err := os.OpenFile(p.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		s.l.t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	defer out.Close()
-	p.cmd = s.command(context.Background(), program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
-		s.l.t.Fatalf("start %s: %v", name, err)
+		l.t.Fatalf("start %s: %v", name, err)
 	}
-	s.l.processes = append(s.l.processes, p)
+	l.processes = append(l.processes, p)
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.done)
