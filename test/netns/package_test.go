@@ -1,7 +1,6 @@
 package netns
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -231,66 +230,6 @@ func TestDebPackage(t *testing.T) {
 	}
 	if out, err := m.try(5*time.Second, "systemctl", "list-unit-files", "--no-legend", "reach64*"); strings.TrimSpace(out) != "" {
 		t.Errorf("%v, units after purge: %s", err, out)
-	}
-}
-
-func TestPackagesSatisfyTheirCheckers(t *testing.T) {
-	need(t, "lintian", "rpmlint", "shellcheck", "unshare", "go")
-	deb, _, rpm := packages(t)
-	scripts, err := filepath.Glob("../../installer/linux/*-p*")
-	scripts = append(scripts, "../../installer/darwin/preinstall", "../../installer/darwin/postinstall")
-	if err != nil || len(scripts) != 8 {
-		t.Fatalf("scripts: %q, %v, want three for deb and rpm each, two for pkg", scripts, err)
-	}
-	for name, c := range map[string]*exec.Cmd{
-		"lintian":    exec.Command("lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", deb),
-		"rpmlint":    rpmlint(t, rpm),
-		"shellcheck": exec.Command("shellcheck", append([]string{"-s", "sh"}, scripts...)...),
-	} {
-		out, code, err := runFor(time.Minute, c)
-		if err != nil || code != 0 || strings.Contains(out.stdout, " W: ") {
-			t.Errorf("%s: exit code %d, %v:\n%s%s", name, code, err, out.stdout, out.stderr)
-		}
-	}
-}
-
-// rpmlint looks into a package on a copy of the root that goes with it: it unpacks
-// to where the package's files belong.
-func rpmlint(t *testing.T, rpm string) *exec.Cmd {
-	t.Helper()
-	conf, err := filepath.Abs("../../installer/linux/rpmlint.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return exec.Command("unshare", "-m", "sh", "-euc", `mount -t tmpfs none /mnt
-		mkdir /mnt/upper /mnt/work /mnt/root
-		mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
-		mount --rbind /dev /mnt/root/dev
-		cp "$1" "$2" /mnt/root/mnt/
-		exec chroot /mnt/root rpmlint -c "/mnt/$(basename "$1")" "/mnt/$(basename "$2")"`, "sh", conf, rpm)
-}
-
-func TestPackagesAreReproducible(t *testing.T) {
-	need(t, "go")
-	deb, _, rpm := packages(t)
-	again := filepath.Join(made.dir, "again")
-	c := exec.Command("go", "run", "./installer/dist", "-version", "0.0.1", "-out", again, "-only", "linux/amd64")
-	c.Dir = "../.."
-	if out, code, err := runFor(5*time.Minute, c); err != nil || code != 0 {
-		t.Fatalf("make packages again: exit code %d, %v: %s%s", code, err, out.stdout, out.stderr)
-	}
-	for _, first := range []string{deb, rpm, filepath.Join(filepath.Dir(deb), "SHA256SUMS")} {
-		a, err := os.ReadFile(first)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(filepath.Join(again, filepath.Base(first)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(a, b) {
-			t.Errorf("%s: %d and %d bytes, not the same", filepath.Base(first), len(a), len(b))
-		}
 	}
 }
 
