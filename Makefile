@@ -70,7 +70,7 @@ test: peers ## run all tests; the last line counts them
 	@$(if $(RACE),,echo "no C compiler: the race detector is off";) \
 	code=0; { \
 		go test -json $(RACE) -count=1 -timeout 10m $$(go list ./... | grep -v '/test/netns$$') || code=$$?; \
-		if ls test/netns/*.go >/dev/null 2>&1; then go test -json -count=1 -timeout 15m ./test/netns || code=$$?; fi; \
+		test/netns/run.sh || code=$$?; \
 		exit $$code; \
 	} | go run ./test/testcount
 

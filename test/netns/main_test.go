@@ -106,9 +106,15 @@ var binaries struct {
 	err  error
 }
 
+// programsVariable names a folder where the programs have been built already.
+const programsVariable = "REACH64_LAB_PROGRAMS"
+
 // binary returns the path of reach64 or reach64-lab.
 func binary(t *testing.T, name string) string {
 	t.Helper()
+	if dir := os.Getenv(programsVariable); dir != "" {
+		return filepath.Join(dir, name)
+	}
 	binaries.once.Do(func() {
 		if binaries.dir, binaries.err = tempDir("bin"); binaries.err != nil {
 			return
