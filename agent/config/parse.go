@@ -60,11 +60,6 @@ type rawProbe struct {
 	Timeout  string `toml:"timeout"`
 }
 
-type rawDNS struct {
-	Listen  string   `toml:"listen"`
-	Exclude []string `toml:"exclude"`
-}
-
 type rawListen struct {
 	Listen string `toml:"listen"`
 }
@@ -141,19 +136,6 @@ func (v *validator) config(r raw) Config {
 		c.Servers = append(c.Servers, v.server(fmt.Sprintf("server[%d]", i+1), s))
 	}
 	return c
-}
-
-func (v *validator) dns(r rawDNS) DNS {
-	d := DNS{Listen: v.loopback("dns.listen", r.Listen, 53)}
-	for i, s := range r.Exclude {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			v.bad(fmt.Sprintf("dns.exclude[%d]", i+1), "%q is not a prefix such as 10.0.0.0/8 or 2001:db8::/32", s)
-			continue
-		}
-		d.Exclude = append(d.Exclude, p.Masked())
-	}
-	return d
 }
 
 func (v *validator) discovery(r rawDiscovery) Discovery {
