@@ -25,7 +25,7 @@ one() {
 export -f one
 export dir package
 code=0
-xargs -d '\n' -P "$side" -I TEST bash -c 'one TEST' <"$dir/list" || code=1
+xargs -d '\n' -P "$side" -n 1 bash -c 'one "$1"' _ <"$dir/list" || code=1
 
 # One package, whatever the number of processes: only tests' events, then its end.
 cat "$dir"/*.json | grep '"Test":'
