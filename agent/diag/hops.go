@@ -69,6 +69,9 @@ func hops(e *Evidence, checks []Check) []Hop {
 		add("CLAT", e.Foreign.Name+" on "+e.Foreign.Link, false)
 	} else if e.needs64() || failed(checks, groups["CLAT"]) {
 		add("CLAT", "none", false)
+		if h := &out[len(out)-1]; h.State == Good {
+			h.State = Dark // nothing is broken, and nothing is there
+		}
 	}
 	r, _ := e.Net.Default(have6, e.ownIndex())
 	gateway := ""

@@ -355,6 +355,32 @@ func TestWorstServerCounts(t *testing.T) {
 	}
 }
 
+// TestDrawing: a CLAT that is not there is no good way, and what lies behind the broken
+// link is dark.
+func TestDrawing(t *testing.T) {
+	states := func(change func(*Evidence)) (out string) {
+		e := well()
+		change(e)
+		for _, h := range Make(e, nil).Hops {
+			out += h.Name + " " + string(h.State) + ", "
+		}
+		return out
+	}
+	for name, tt := range map[string]struct {
+		change func(*Evidence)
+		want   string
+	}{
+		"all is well":         {func(*Evidence) {}, "this machine good, CLAT good, router good, DNS good, NAT64 good, server good, "},
+		"no service, no CLAT": {func(e *Evidence) { e.stopped("x"); e.Service, e.Config.Found = Service{}, false }, "this machine good, CLAT unknown, router good, DNS good, NAT64 good, server good, "},
+		"NAT64 down":          {func(e *Evidence) { e.silent(probe.Timeout) }, "this machine good, CLAT good, router good, DNS good, NAT64 broken, server unknown, "},
+		"configuration stale": {func(e *Evidence) { e.Config.Digest = "d2" }, "this machine good, CLAT broken, router good, DNS good, NAT64 good, server good, "},
+	} {
+		if got := states(tt.change); got != tt.want {
+			t.Errorf("%s: %s\nwant %s", name, got, tt.want)
+		}
+	}
+}
+
 func TestFailOn(t *testing.T) {
 	e := well()
 	e.Service.Version = "1.0"
