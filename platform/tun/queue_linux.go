@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,53 +14,19 @@ import (
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
-// transfer is one system call or a batch of them, and the result. The steps are
-// made once: a closure per packet would be an allocation.
+// transfer is one system call or a batch of them.
 type transfer struct {
-	mu        sync.Mutex
-	step      func(fd uintptr) bool // one attempt; false: wait until the file is ready
-	batchStep func(fd uintptr) bool // the same for many packets
-	hdr       [vnethdr.Size]byte
-	over      [1]byte // a packet longer than the buffer ends in here
-	iov       [1 + MaxParts]unix.Iovec
-	used      int // of iov
-	n         int
-	err       unix.Errno
-
-	buf  []byte // of a batch
-	into []vnethdr.Packet
+	mu   sync.Mutex
+	trap uintptr // the system call: readv or writev
+	hdr  [vnethdr.Size]byte
+	over [1]byte // a packet longer than the buffer ends in here
+	iov  [1 + MaxParts]unix.Iovec
+	used int // of iov
+	poll [2]unix.PollFd
+	pace pace
 }
 
-func newTransfer() *transfer { return &transfer{} }
-
-// stepOf is one readv or writev.
-func (t *transfer) stepOf(trap uintptr) func(fd uintptr) bool {
-	return func(fd uintptr) bool {
-		t.n, t.err = call(trap, fd, unsafe.Pointer(&t.iov[0]), t.used)
-		return t.err != unix.EAGAIN
-	}
-}
-
-// readMany reads packets until none waits or there is no more room.
-func (t *transfer) readMany(fd uintptr) bool {
-	for t.n = 0; t.n < len(t.into) && len(t.buf) >= BatchRoom; t.n++ {
-		var n int
-		if n, t.err = call(unix.SYS_READ, fd, unsafe.Pointer(&t.buf[0]), len(t.buf)); t.err != 0 {
-			if t.n > 0 {
-				t.err = 0 // it shows again with the next batch
-				return true
-			}
-			return t.err != unix.EAGAIN
-		}
-		if n < vnethdr.Size {
-			t.err = unix.EBADMSG
-			return true
-		}
-		t.into[t.n] = vnethdr.Packet{Hdr: vnethdr.Parse(t.buf), Data: t.buf[vnethdr.Size:n:n]}
-		t.buf = t.buf[n:]
-	}
-	return true
-}
+func newTransfer(trap uintptr) *transfer { return &transfer{trap: trap} }
 
 // call makes a system call on a non-blocking file. It does not tell the scheduler:
 // the call never waits.
@@ -85,27 +53,67 @@ func (t *transfer) aim(parts ...[]byte) {
 // release forgets the caller's memory.
 func (t *transfer) release() {
 	clear(t.iov[:t.used])
-	t.used, t.buf, t.into = 0, nil, nil
+	t.used = 0
+}
+
+// readWhole makes one attempt to read a packet, header and all, into buf.
+func (q *Queue) readWhole(buf []byte) (int, unix.Errno) {
+	return call(unix.SYS_READ, uintptr(q.fd), unsafe.Pointer(&buf[0]), len(buf))
+}
+
+// vector makes attempts until one ends, of what t aims at. The caller holds t.mu and
+// q.life.
+func (q *Queue) vector(t *transfer, event int16) (n int, e unix.Errno) {
+	for !q.device.closed.Load() {
+		if n, e = call(t.trap, uintptr(q.fd), unsafe.Pointer(&t.iov[0]), t.used); e != unix.EAGAIN {
+			return n, e
+		}
+		q.wait(t, event)
+	}
+	return 0, unix.EBADF
+}
+
+// wait waits until fd is ready or the device is closed.
+func (q *Queue) wait(t *transfer, event int16) {
+	t.poll = [2]unix.PollFd{{Fd: int32(q.fd), Events: event}, {Fd: int32(q.device.wake), Events: unix.POLLIN}}
+	_, _ = unix.Poll(t.poll[:], -1) // what went wrong shows at the next attempt
+}
+
+// await waits until packets are there, or for a moment, as t.pace says.
+func (q *Queue) await(t *transfer) {
+	if t.pace.sleeps() {
+		span := unix.NsecToTimespec(int64(moment))
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &span, nil) // a signal may end it early
+		return
+	}
+	begin := time.Now()
+	q.wait(t, unix.POLLIN)
+	t.pace.waited(time.Since(begin))
 }
 
 func (q *Queue) readPacket(buf []byte) (vnethdr.Header, int, error) {
 	t := q.in
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	q.life.RLock()
+	defer q.life.RUnlock()
 	t.aim(buf, t.over[:])
-	err := q.raw.Read(t.step)
+	n, e := q.vector(t, unix.POLLIN)
 	t.release()
-	if err := q.result(t, "read packet from", err); err != nil {
-		return vnethdr.Header{}, 0, err
+	if e != 0 {
+		return vnethdr.Header{}, 0, q.explain("read packet from", e)
 	}
-	n := t.n - vnethdr.Size
-	switch {
+	switch n -= vnethdr.Size; {
 	case n < 0:
-		return vnethdr.Header{}, 0, fmt.Errorf("read packet from %s: %d bytes, want at least %d: %w", q.device.name, t.n, vnethdr.Size, io.ErrUnexpectedEOF)
+		return vnethdr.Header{}, 0, q.short(n)
 	case n > len(buf):
 		return vnethdr.Header{}, 0, fmt.Errorf("read packet from %s: longer than %d bytes: %w", q.device.name, len(buf), io.ErrShortBuffer)
 	}
 	return vnethdr.Parse(t.hdr[:]), n, nil
+}
+
+func (q *Queue) short(n int) error {
+	return fmt.Errorf("read packet from %s: %d bytes, want at least %d: %w", q.device.name, n+vnethdr.Size, vnethdr.Size, io.ErrUnexpectedEOF)
 }
 
 func (q *Queue) readBatch(buf []byte, into []vnethdr.Packet) (int, error) {
@@ -115,13 +123,33 @@ func (q *Queue) readBatch(buf []byte, into []vnethdr.Packet) (int, error) {
 	t := q.in
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.buf, t.into = buf, into
-	err := q.raw.Read(t.batchStep)
-	t.release()
-	if err := q.result(t, "read packets from", err); err != nil {
-		return 0, err
+	q.life.RLock()
+	defer q.life.RUnlock()
+	k := 0
+	for {
+		if q.device.closed.Load() {
+			return 0, q.explain("read packets from", unix.EBADF)
+		}
+		n, e := q.readWhole(buf)
+		switch {
+		case e == 0 && n < vnethdr.Size:
+			return 0, q.short(n - vnethdr.Size)
+		case e == 0:
+			into[k] = vnethdr.Packet{Hdr: vnethdr.Parse(buf), Data: buf[vnethdr.Size:n:n]}
+			buf = buf[n:]
+			if k++; k == len(into) || len(buf) < BatchRoom {
+				t.pace.read(k)
+				return k, nil
+			}
+		case k > 0:
+			t.pace.read(k)
+			return k, nil // an error shows again with the next batch
+		case e == unix.EAGAIN:
+			q.await(t)
+		default:
+			return 0, q.explain("read packets from", e)
+		}
 	}
-	return t.n, nil
 }
 
 func (q *Queue) writePacket(h vnethdr.Header, head, tail []byte) error {
@@ -145,31 +173,34 @@ func (q *Queue) writeParts(h vnethdr.Header, parts [][]byte) error {
 
 // write writes what t aims at. The caller holds t.mu.
 func (q *Queue) write(t *transfer, h vnethdr.Header) error {
+	q.life.RLock()
+	defer q.life.RUnlock()
 	h.Put(t.hdr[:])
-	err := q.raw.Write(t.step)
+	_, e := q.vector(t, unix.POLLOUT)
 	t.release()
-	return q.result(t, "write packet to", err)
-}
-
-// result turns what the poller (err) and the kernel (t.err) said into one error.
-// The caller holds t.mu.
-func (q *Queue) result(t *transfer, doing string, err error) error {
-	closed := q.device.closed.Load()
-	if err != nil && !closed {
-		// A deleted device is an error to the poller, which keeps its cause to
-		// itself; the kernel tells it.
-		t.aim()
-		q.raw.Control(func(fd uintptr) { t.step(fd) })
-	}
-	switch {
-	case closed:
-		return fmt.Errorf("%s %s: %w", doing, q.device.name, net.ErrClosed)
-	case t.err == unix.EBADFD:
-		return fmt.Errorf("%s %s: %w", doing, q.device.name, ErrRemoved)
-	case err != nil:
-		return fmt.Errorf("%s %s: %w", doing, q.device.name, err)
-	case t.err != 0:
-		return fmt.Errorf("%s %s: %w", doing, q.device.name, t.err)
+	if e != 0 {
+		return q.explain("write packet to", e)
 	}
 	return nil
+}
+
+// explain gives the kernel's errors their meaning.
+func (q *Queue) explain(doing string, e unix.Errno) error {
+	var err error = e
+	switch {
+	case q.device.closed.Load():
+		err = net.ErrClosed
+	case e == unix.EBADFD:
+		err = ErrRemoved
+	}
+	return fmt.Errorf("%s %s: %w", doing, q.device.name, err)
+}
+
+// attend gives the goroutine a thread in the lowest class of real time: it waits for
+// nobody but the kernel, as the softirqs do whose work it does, and the round trip
+// time of all that goes through the CLAT is made of how long it waits for a processor.
+func (q *Queue) attend() {
+	runtime.LockOSThread()
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1}
+	_ = unix.SchedSetAttr(0, &attr, 0) // without CAP_SYS_NICE it goes as well, if slower
 }

@@ -18,13 +18,7 @@ func steerQueues(q *Queue) error {
 		return fmt.Errorf("load the program that chooses queues: %w", err)
 	}
 	defer prog.Close() // the device holds it
-	var set error
-	if err := q.raw.Control(func(fd uintptr) {
-		set = unix.IoctlSetPointerInt(int(fd), unix.TUNSETSTEERINGEBPF, prog.FD())
-	}); err != nil {
-		return err
-	}
-	return set
+	return unix.IoctlSetPointerInt(q.fd, unix.TUNSETSTEERINGEBPF, prog.FD())
 }
 
 // queueProgram returns the sum of source, destination and, for whole packets of

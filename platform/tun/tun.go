@@ -14,7 +14,6 @@ package tun
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
@@ -26,10 +25,6 @@ const MaxPacket = 40 + 65535
 // BatchRoom is the shortest buffer in bytes that ReadBatch takes.
 const BatchRoom = vnethdr.Size + MaxPacket
 
-// queueLength is how many packets wait in a queue before the kernel drops some.
-// Its own default, 500, is less than a few hundred TCP flows have under way.
-const queueLength = 4096
-
 // ErrRemoved is the cause when someone else deleted the device under us.
 var ErrRemoved = errors.New("the device was removed")
 
@@ -38,7 +33,6 @@ type Device struct {
 	name   string
 	index  int
 	queues []*Queue
-	closed atomic.Bool
 }
 
 // Queue is one of a device's queues. One goroutine may read while another writes;
@@ -46,8 +40,7 @@ type Device struct {
 // Close the cause is net.ErrClosed, after the device was deleted ErrRemoved. None
 // of them allocates.
 type Queue struct {
-	device *Device
-	uso    bool
+	uso bool
 	port
 }
 
@@ -111,6 +104,11 @@ func (q *Queue) ReadPacket(buf []byte) (h vnethdr.Header, n int, err error) {
 func (q *Queue) ReadBatch(buf []byte, into []vnethdr.Packet) (n int, err error) {
 	return q.readBatch(buf, into)
 }
+
+// Attend makes the calling goroutine the one that serves the queue: it gets a thread of
+// its own, which runs before others, since the traffic waits for it. The thread goes
+// with the goroutine. Where the system does not allow it the thread is like others.
+func (q *Queue) Attend() { q.attend() }
 
 // WritePacket hands the kernel one packet, the bytes of head followed by those
 // of tail, either of which may be empty. What the kernel refuses is an error:

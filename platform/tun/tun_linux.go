@@ -1,11 +1,12 @@
 package tun
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"syscall"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -20,21 +21,41 @@ const (
 	offloadsUSO = 0x20 | 0x40 // TUN_F_USO4 | TUN_F_USO6: Linux 6.2, both or neither
 )
 
+// queueLength is how many packets wait in a queue before the kernel drops some.
+// Its own default, 500, is less than a few hundred TCP flows have under way.
+const queueLength = 4096
+
+// shared is what a device's queues have in common.
+type shared struct {
+	name   string
+	closed atomic.Bool
+	wake   int // eventfd that can be read once the device is closed
+}
+
 // port is the open file of a Queue. in and out are locked by their users for one
 // call each, so that their fields can live here and nothing is allocated per packet.
+//
+// The file does without Go's poller: whoever waits, waits in the kernel on a thread of
+// its own, and runs as soon as that wakes it.
 type port struct {
-	file *os.File
-	raw  syscall.RawConn
-	in   *transfer
-	out  *transfer
+	device *shared
+	fd     int
+	life   sync.RWMutex // held for reading while fd is in use
+	in     *transfer
+	out    *transfer
 }
 
 // open makes the device with its first queue, then adds the others.
 func open(name string, queues int) (*Device, error) {
 	d := &Device{name: name}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("open TUN device %q: %w", name, err)
+	}
+	common := &shared{wake: wake}
 	for i := range queues {
-		if err := d.add(i == 0, queues > 1); err != nil {
-			return nil, errors.Join(err, d.closeFiles())
+		if err := d.add(common, i == 0, queues > 1); err != nil {
+			return nil, errors.Join(err, d.closeFiles(common))
 		}
 	}
 	if queues > 1 {
@@ -45,7 +66,7 @@ func open(name string, queues int) (*Device, error) {
 }
 
 // add opens one queue; first makes the device.
-func (d *Device) add(first, multi bool) error {
+func (d *Device) add(common *shared, first, multi bool) error {
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return openError(err)
@@ -61,15 +82,8 @@ func (d *Device) add(first, multi bool) error {
 		unix.Close(fd)
 		return err
 	}
-	q := &Queue{device: d, port: port{in: newTransfer(), out: newTransfer()}}
-	q.in.step, q.out.step = q.in.stepOf(unix.SYS_READV), q.out.stepOf(unix.SYS_WRITEV)
-	q.in.batchStep = q.in.readMany
-	// Only now: before TUNSETIFF the file reports an error to the poller.
-	q.file = os.NewFile(uintptr(fd), devicePath)
-	if q.raw, err = q.file.SyscallConn(); err != nil {
-		q.file.Close()
-		return fmt.Errorf("open TUN device %q: %w", d.name, err)
-	}
+	common.name = d.name
+	q := &Queue{port: port{device: common, fd: fd, in: newTransfer(unix.SYS_READV), out: newTransfer(unix.SYS_WRITEV)}}
 	d.queues = append(d.queues, q)
 	if first {
 		err = d.set(fd)
@@ -152,19 +166,24 @@ func ifreq(name string, request uint, value uint32) (int, error) {
 	return int(req.Uint32()), err
 }
 
-func (d *Device) closeFiles() error {
+func (d *Device) closeFiles(common *shared) error {
 	var errs []error
 	for _, q := range d.queues {
-		errs = append(errs, q.file.Close())
+		q.life.Lock()
+		errs = append(errs, unix.Close(q.fd))
+		q.life.Unlock()
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, unix.Close(common.wake))...)
 }
 
 func (d *Device) close() error {
-	if d.closed.Swap(true) {
+	common := d.queues[0].device
+	if common.closed.Swap(true) {
 		return fmt.Errorf("close %s: %w", d.name, net.ErrClosed)
 	}
-	if err := d.closeFiles(); err != nil {
+	// A counter above zero wakes everybody who waits, and nobody resets it.
+	_, err := unix.Write(common.wake, binary.NativeEndian.AppendUint64(nil, 1))
+	if err := errors.Join(err, d.closeFiles(common)); err != nil {
 		return fmt.Errorf("close %s: %w", d.name, err)
 	}
 	return nil

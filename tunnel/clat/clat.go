@@ -44,11 +44,13 @@ type Queued interface {
 	Queues() []Queue
 }
 
-// Queue is one of a port's queues. ReadBatch waits for a packet and reads those
-// behind it that are there already, into buf; it says where in the first n elements
-// of into. WriteParts sends one packet, of at most maxParts parts. SegmentsUDP tells
+// Queue is one of a port's queues. Attend is called by the goroutine that will make all
+// the other calls, and ends after them. ReadBatch waits for a packet and reads those
+// behind it that are there already, into buf; it says where in the first n elements of
+// into. WriteParts sends one packet, of at most maxParts parts. SegmentsUDP tells
 // whether that may be a UDP super-packet.
 type Queue interface {
+	Attend()
 	ReadBatch(buf []byte, into []vnethdr.Packet) (n int, err error)
 	WriteParts(h vnethdr.Header, parts [][]byte) error
 	SegmentsUDP() bool
@@ -117,6 +119,7 @@ func (c *CLAT) Run(ctx context.Context) error {
 	for i, w := range c.workers {
 		all.Go(func() {
 			defer cancel()
+			w.queue.Attend()
 			for errs[i] == nil {
 				errs[i] = w.batch()
 			}
@@ -244,6 +247,8 @@ func (s single) ReadBatch(buf []byte, into []vnethdr.Packet) (int, error) {
 	into[0] = vnethdr.Packet{Hdr: h, Data: buf[:n]}
 	return 1, nil
 }
+
+func (single) Attend() {}
 
 // WriteParts gets no more than two, since there was nothing to join.
 func (s single) WriteParts(h vnethdr.Header, parts [][]byte) error {

@@ -100,17 +100,18 @@ func cut(t *testing.T, h vnethdr.Header, pkt []byte) []string {
 	} else if int(binary.BigEndian.Uint16(pkt[4:])) != len(pkt)-40 {
 		t.Errorf("IPv6 header % x of a packet of %d bytes", pkt[:40], len(pkt))
 	}
-	proto, all, at := pkt[9], ip+20, ip+16
+	proto, at := pkt[9], ip+16
 	if ip == 40 {
 		proto = pkt[6]
 	}
-	if proto == 17 {
-		all, at = ip+8, ip+6
+	all := ip + 8
+	if proto != 17 {
+		all = ip + int(pkt[ip+12]>>4)*4
+	} else {
+		at = ip + 6
 		if int(binary.BigEndian.Uint16(pkt[ip+4:])) != len(pkt)-ip {
 			t.Errorf("UDP length %d in a packet of %d bytes", binary.BigEndian.Uint16(pkt[ip+4:]), len(pkt))
 		}
-	} else {
-		all = ip + int(pkt[ip+12]>>4)*4
 	}
 	body := pkt[all:]
 	size := len(body)

@@ -67,6 +67,7 @@ func (q *fakeQueue) WriteParts(h vnethdr.Header, parts [][]byte) error {
 }
 
 func (q *fakeQueue) SegmentsUDP() bool { return true }
+func (q *fakeQueue) Attend()           {}
 
 func withQueues(batches ...[][]vnethdr.Packet) *queuesPort {
 	p := &queuesPort{fakePort: fakePort{closed: make(chan struct{})}}
@@ -158,6 +159,7 @@ func (q quietQueue) ReadBatch(_ []byte, into []vnethdr.Packet) (int, error) {
 }
 func (quietQueue) WriteParts(vnethdr.Header, [][]byte) error { return nil }
 func (quietQueue) SegmentsUDP() bool                         { return true }
+func (quietQueue) Attend()                                   {}
 
 // BenchmarkBatch moves 64 datagrams of one flow.
 func BenchmarkBatch(b *testing.B) {
