@@ -17,7 +17,8 @@ const (
 	// readSize holds the largest packet of the port: 65535 bytes of IPv4.
 	readSize = buffer.MaxChunkSize
 	// copyBelow is up to which length a packet is copied into memory of its own
-	// size; longer ones keep the memory that they were read into.
+	// size. Of longer ones the headers alone are, and the rest keeps the memory that
+	// it was read into: the stack copies what it looks into, a view at a time.
 	copyBelow = 16 << 10
 )
 
@@ -35,13 +36,18 @@ func (r *Relay) read() error {
 			return err
 		}
 		if r.take(h, v.AsSlice()[:n]) {
-			if n < copyBelow {
-				r.net.link.deliver(buffer.NewViewWithData(v.AsSlice()[:n]))
-				continue
+			head := n
+			if n >= copyBelow {
+				head = headers(v.AsSlice()[:n])
 			}
-			v.CapLength(n)
-			r.net.link.deliver(v)
-			v = buffer.NewViewSize(readSize)
+			packet := buffer.MakeWithView(buffer.NewViewWithData(v.AsSlice()[:head]))
+			if head < n {
+				v.CapLength(n)
+				v.TrimFront(head)
+				_ = packet.Append(v)
+				v = buffer.NewViewSize(readSize)
+			}
+			r.net.link.deliver(packet)
 		}
 	}
 }
@@ -90,16 +96,25 @@ type link struct {
 	spare sync.Pool // *[]byte of readSize, for packets in many pieces
 }
 
-// deliver hands a packet to the stack, which releases v.
-func (l *link) deliver(v *buffer.View) {
+// headers is the length of the IPv4 header and that of TCP, if b has one.
+func headers(b []byte) int {
+	p, ok := parse4(b)
+	if !ok || p.proto != tcp || len(p.body) < 20 {
+		return len(p.head)
+	}
+	return len(p.head) + min(max(20, int(p.body[12]>>4)*4), len(p.body))
+}
+
+// deliver hands a packet to the stack, which releases it.
+func (l *link) deliver(packet buffer.Buffer) {
 	l.mu.RLock()
 	disp := l.disp
 	l.mu.RUnlock()
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: packet})
 	if disp == nil {
-		v.Release()
+		pkt.DecRef()
 		return
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
 	disp.DeliverNetworkPacket(header.IPv4ProtocolNumber, pkt)
 	pkt.DecRef()
 }
