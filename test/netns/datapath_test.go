@@ -66,7 +66,7 @@ func TestDatapathIsSwitchedByReload(t *testing.T) {
 			t.Errorf("path.datapath %s: packets translated in the kernel %d to %d, by the program %d to %d", step.value, kernel, nowKernel, program, nowProgram)
 		}
 	}
-	if out := s.tell(0, "status"); !regexp.MustCompile(`(?m)^Datapath  tun, steered by tcx\n +path\.datapath is "tun"`).MatchString(out) {
+	if out := s.tell(0, "status"); !regexp.MustCompile(`(?m)^Datapath +tun, steered by tcx\n +path\.datapath is "tun"`).MatchString(out) {
 		t.Errorf("status for a person does not say why it is not bpf:\n%s", out)
 	}
 	<-flow.done
