@@ -89,6 +89,7 @@ type Agent struct {
 // instance whose counters are read when it is asked for.
 type published struct {
 	doc     status.Status
+	at      time.Time
 	running *instance
 }
 
@@ -190,6 +191,7 @@ func (a *Agent) Status() status.Status {
 	if p := a.published.Load(); p != nil {
 		doc := p.doc
 		doc.Counters = p.running.counters()
+		doc.Sources = aged(doc.Sources, a.now().Sub(p.at))
 		return doc
 	}
 	first := status.Status{Class: reach.ClassUnknown.String(), Path: reach.PathNone.String(), Reason: string(reach.ReasonSearching),

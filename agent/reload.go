@@ -37,6 +37,10 @@ func (a *Agent) Pause(ctx context.Context, d time.Duration) error {
 	return a.give(ctx, order{pause: &until})
 }
 
+// Alive returns when the loop listens, which it does after each decision, or when ctx
+// has ended.
+func (a *Agent) Alive(ctx context.Context) error { return a.give(ctx, order{}) }
+
 // Resume ends a pause.
 func (a *Agent) Resume(ctx context.Context) error { return a.give(ctx, order{run: true}) }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +17,8 @@ import (
 	"github.com/reach64/reach64/resolver/probe"
 )
 
-// statusEvery is how often everything is looked at without news, so that ages in
-// status are true.
-const statusEvery = 10 * time.Second
+// statusEvery is how often everything is looked at without news.
+const statusEvery = 5 * time.Minute
 
 // shown is what was last logged: a line is written only when one of these
 // changes.
@@ -97,7 +97,7 @@ func (a *Agent) publish(now time.Time, snap netstate.Snapshot, r discover.Report
 	a.showCLAT(&s, out)
 	a.showServers(&s, out)
 	a.showSources(now, &s, snap, r)
-	a.published.Store(&published{doc: s, running: a.running})
+	a.published.Store(&published{doc: s, at: now, running: a.running})
 	a.watchers.notify()
 }
 
@@ -245,6 +245,17 @@ func (a *Agent) showSources(now time.Time, s *status.Status, snap netstate.Snaps
 		}
 		s.Sources = append(s.Sources, v)
 	}
+}
+
+// aged are the sources as they are some time after they were written down.
+func aged(list []status.Source, by time.Duration) []status.Source {
+	list = slices.Clone(list)
+	for i, v := range list {
+		if v.NextIn != nil {
+			list[i].NextIn = status.Seconds(max(0, time.Duration(*v.NextIn*float64(time.Second))-by).Round(time.Millisecond))
+		}
+	}
+	return list
 }
 
 func serverText(a netip.Addr) *string {

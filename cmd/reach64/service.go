@@ -57,8 +57,8 @@ func (s *service) took(layers []config.Layer) {
 }
 
 // run tells the service manager how things are, and reloads on SIGHUP, until ctx
-// ends. The watchdog is fed by decisions alone, which the agent takes every 10 s
-// without news: a service whose loop hangs is started anew.
+// ends. The watchdog is fed by decisions alone, and asks for one twice in its time: a
+// service whose loop hangs is started anew.
 func (s *service) run(ctx context.Context) error {
 	changed, stop := s.Watch()
 	defer stop()
@@ -66,11 +66,23 @@ func (s *service) run(ctx context.Context) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	defer s.manager.Stopping()
+	var watchdog <-chan time.Time // nil: nobody watches
+	if every := s.manager.Watchdog(); every > 0 {
+		t := time.NewTicker(every / 2)
+		defer t.Stop()
+		watchdog = t.C
+	}
 	ready, last := false, ""
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-watchdog:
+			ask, cancel := context.WithTimeout(ctx, s.manager.Watchdog()/2)
+			if s.Alive(ask) == nil {
+				s.manager.Alive()
+			}
+			cancel()
 		case <-hup:
 			s.manager.Reloading()
 			_, _ = s.Reload(ctx) // logged

@@ -19,8 +19,8 @@ const (
 
 // Bounds of asking the bus.
 const (
-	busLimit = time.Second // of one question (spec OS-4)
-	busAgain = time.Minute // between tries to reach a bus that is not there, at most
+	busLimit = time.Second      // of one question (spec OS-4)
+	busAgain = 10 * time.Minute // between tries to reach a bus that is not there, at most
 )
 
 // watchBus keeps m.bus current until ctx ends. A machine without a message bus is

@@ -175,8 +175,13 @@ func (e *engine) work(ctx context.Context, now time.Time) {
 	}
 }
 
-// lookEvery bounds how late it is seen that the machine was suspended.
-const lookEvery = 30 * time.Second
+const (
+	// lookEvery bounds how late it is seen that the machine was suspended, if nobody
+	// tells: SetLinks and Refresh look too.
+	lookEvery = 5 * time.Minute
+	// asleepLeast is the shortest suspension that counts.
+	asleepLeast = 30 * time.Second
+)
 
 // next returns when work is to be done again.
 func (e *engine) next(now time.Time) time.Time {
@@ -214,7 +219,7 @@ func (e *engine) next(now time.Time) time.Time {
 // meanwhile on Linux and macOS; lifetimes do not (spec R8781-9). A wall clock that
 // was set ahead looks the same; small differences are its correction.
 func Asleep(wall, monotonic time.Duration) time.Duration {
-	if gap := wall - monotonic; gap >= lookEvery {
+	if gap := wall - monotonic; gap >= asleepLeast {
 		return gap
 	}
 	return 0
