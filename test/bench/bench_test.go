@@ -61,6 +61,7 @@ func TestReasonsOfALog(t *testing.T) {
 
 func TestExpectedVerdicts(t *testing.T) {
 	for name, want := range map[string]bool{"4to6-translated": true, "6to4-bytes": true, "ingress-redirected": true, "ingress-neighbour-discovery": true,
+		"steer-4to6-left-to-keep-order": true, "udp-opened": true, "tcp-refused": false,
 		"4to6-dropped-fragmented-icmp": false, "write-errors": false, "redirect-failed": false, "4to6-answered-too-big": false} {
 		if got := expected(name); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
