@@ -24,11 +24,23 @@ func (b *bench) perPacket(ctx context.Context, c *contender, flows int) (cost, s
 	return float64(u.all.Microseconds()) / came, came / float64(r.Sent), nil
 }
 
+// some are the counts to measure: the ends alone in a quick run.
+func (b *bench) some(counts ...int) []int {
+	if b.opt.quick {
+		return []int{counts[0], counts[len(counts)-1]}
+	}
+	return counts
+}
+
 // scale measures how cost grows with flows, servers and links.
 func (b *bench) scale(ctx context.Context) {
 	if b.wanted("scale-flows") {
-		for range min(3, b.opt.rounds) {
-			for _, n := range []int{1, 10, 100, 1000, 10000} {
+		rounds := min(3, b.opt.rounds)
+		if b.opt.quick {
+			rounds = 1
+		}
+		for range rounds {
+			for _, n := range b.some(1, 10, 100, 1000, 10000) {
 				for _, c := range b.contenders {
 					if ctx.Err() != nil {
 						return
@@ -50,7 +62,7 @@ func (b *bench) scale(ctx context.Context) {
 		name   string
 		counts []int
 		run    func(context.Context, *contender, int) error
-	}{{"servers", []int{1, 10, 100, 1000}, b.withServers}, {"links", []int{1, 10, 50}, b.withLinks}} {
+	}{{"servers", b.some(1, 10, 100, 1000), b.withServers}, {"links", b.some(1, 10, 50), b.withLinks}} {
 		if !b.wanted("scale-" + s.name) {
 			continue
 		}
