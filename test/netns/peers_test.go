@@ -75,6 +75,7 @@ func (l *lab) unboundServes(addr, prefix, records string) {
 	example = l.write("example.test.zone", string(zone)+records)
 	conf := l.write("unbound.conf", `server:
 	interface: `+addr+`
+	ip-freebind: yes
 	access-control: ::/0 allow
 	module-config: "dns64 iterator"
 	dns64-prefix: `+prefix+`
