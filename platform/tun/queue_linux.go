@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
@@ -199,8 +201,14 @@ func (q *Queue) explain(doing string, e unix.Errno) error {
 // attend gives the goroutine a thread in the lowest class of real time: it waits for
 // nobody but the kernel, as the softirqs do whose work it does, and the round trip
 // time of all that goes through the CLAT is made of how long it waits for a processor.
-func (q *Queue) attend() {
+func (q *Queue) attend() error {
 	runtime.LockOSThread()
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1}
-	_ = unix.SchedSetAttr(0, &attr, 0) // without CAP_SYS_NICE it goes as well, if slower
+	switch err := unix.SchedSetAttr(0, &attr, 0); {
+	case errors.Is(err, unix.EPERM):
+		return &platform.PermissionError{Doing: "raise priority of thread", Need: "CAP_SYS_NICE", Err: err}
+	case err != nil:
+		return fmt.Errorf("raise priority of thread: %w", err)
+	}
+	return nil
 }

@@ -7,12 +7,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
@@ -342,6 +344,52 @@ func TestNoAllocationPerPacket(t *testing.T) {
 		}
 		if got := testing.AllocsPerRun(200, trip); got != 0 {
 			t.Errorf("%v allocations for one write and one read, want 0", got)
+		}
+	})
+}
+
+// TestAttendingThreadComesFirst: it is in a class of real time, and says so when it may
+// not be.
+func TestAttendingThreadComesFirst(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		q := mustOpen(t, "clat0").Queues()[0]
+		class := func() (uint32, error) {
+			attr, err := unix.SchedGetAttr(0, 0)
+			if err != nil {
+				return 0, err
+			}
+			return attr.Policy, nil
+		}
+		type result struct {
+			err   error
+			class uint32
+		}
+		for _, allowed := range []bool{true, false} {
+			done := make(chan result)
+			go func() {
+				runtime.LockOSThread() // it ends with its capabilities
+				if !allowed {
+					hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+					var none [2]unix.CapUserData
+					if err := unix.Capset(&hdr, &none[0]); err != nil {
+						done <- result{err: err}
+						return
+					}
+				}
+				err := q.Attend()
+				got, _ := class()
+				done <- result{err, got}
+			}()
+			r := <-done
+			var denied *platform.PermissionError
+			switch {
+			case allowed && errors.Is(r.err, unix.EPERM):
+				t.Log("this system allows no real time to root")
+			case allowed && (r.err != nil || r.class != unix.SCHED_RR):
+				t.Errorf("error %v, class %d, want SCHED_RR", r.err, r.class)
+			case !allowed && (!errors.As(r.err, &denied) || denied.Need != "CAP_SYS_NICE" || r.class != unix.SCHED_NORMAL):
+				t.Errorf("without capabilities: error %v, class %d, want one that names CAP_SYS_NICE", r.err, r.class)
+			}
 		}
 	})
 }

@@ -107,8 +107,9 @@ func (q *Queue) ReadBatch(buf []byte, into []vnethdr.Packet) (n int, err error) 
 
 // Attend makes the calling goroutine the one that serves the queue: it gets a thread of
 // its own, which runs before others, since the traffic waits for it. The thread goes
-// with the goroutine. Where the system does not allow it the thread is like others.
-func (q *Queue) Attend() { q.attend() }
+// with the goroutine. An error says why the thread is one like others: the queue works as
+// well, only slower when the machine is busy.
+func (q *Queue) Attend() error { return q.attend() }
 
 // WritePacket hands the kernel one packet, the bytes of head followed by those
 // of tail, either of which may be empty. What the kernel refuses is an error:

@@ -21,6 +21,6 @@ func (port) readPacket([]byte) (vnethdr.Header, int, error) {
 func (port) readBatch([]byte, []vnethdr.Packet) (int, error)  { return 0, errUnsupported }
 func (port) writePacket(vnethdr.Header, []byte, []byte) error { return errUnsupported }
 func (port) writeParts(vnethdr.Header, [][]byte) error        { return errUnsupported }
-func (port) attend()                                          {}
+func (port) attend() error                                    { return errUnsupported }
 func (*Device) close() error                                  { return errUnsupported }
 func check() error                                            { return platform.Unsupported("TUN device") }

@@ -45,12 +45,12 @@ type Queued interface {
 }
 
 // Queue is one of a port's queues. Attend is called by the goroutine that will make all
-// the other calls, and ends after them. ReadBatch waits for a packet and reads those
+// the other calls, and ends after them; an error is worth telling, no more. ReadBatch waits for a packet and reads those
 // behind it that are there already, into buf; it says where in the first n elements of
 // into. WriteParts sends one packet, of at most maxParts parts. SegmentsUDP tells
 // whether that may be a UDP super-packet.
 type Queue interface {
-	Attend()
+	Attend() error
 	ReadBatch(buf []byte, into []vnethdr.Packet) (n int, err error)
 	WriteParts(h vnethdr.Header, parts [][]byte) error
 	SegmentsUDP() bool
@@ -119,7 +119,9 @@ func (c *CLAT) Run(ctx context.Context) error {
 	for i, w := range c.workers {
 		all.Go(func() {
 			defer cancel()
-			w.queue.Attend()
+			if err := w.queue.Attend(); err != nil && i == 0 {
+				c.log.WithError(err).Info("the CLAT carries packets at a common priority")
+			}
 			for errs[i] == nil {
 				errs[i] = w.batch()
 			}
@@ -248,7 +250,7 @@ func (s single) ReadBatch(buf []byte, into []vnethdr.Packet) (int, error) {
 	return 1, nil
 }
 
-func (single) Attend() {}
+func (single) Attend() error { return nil }
 
 // WriteParts gets no more than two, since there was nothing to join.
 func (s single) WriteParts(h vnethdr.Header, parts [][]byte) error {

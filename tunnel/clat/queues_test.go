@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
@@ -36,6 +37,7 @@ type fakeQueue struct {
 	batches [][]vnethdr.Packet
 	fail    error
 	refuse  error // of writes
+	attend  error
 	hdrs    []vnethdr.Header
 	out     [][]byte
 }
@@ -67,7 +69,7 @@ func (q *fakeQueue) WriteParts(h vnethdr.Header, parts [][]byte) error {
 }
 
 func (q *fakeQueue) SegmentsUDP() bool { return true }
-func (q *fakeQueue) Attend()           {}
+func (q *fakeQueue) Attend() error     { return q.attend }
 
 func withQueues(batches ...[][]vnethdr.Packet) *queuesPort {
 	p := &queuesPort{fakePort: fakePort{closed: make(chan struct{})}}
@@ -130,6 +132,30 @@ func TestAnswersOfAllQueuesAreLimitedTogether(t *testing.T) {
 	})
 }
 
+// TestCommonPriorityIsTold: once, and the packets go on.
+func TestCommonPriorityIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := withQueues([][]vnethdr.Packet{many(1, udp4)}, [][]vnethdr.Packet{many(1, udp4)})
+		for _, q := range p.queues {
+			q.attend = errors.New("not permitted")
+		}
+		c := newCLAT(t, p)
+		log, hook := logtest.NewNullLogger()
+		c.log = log
+		stop := start(t, c)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if e := hook.LastEntry(); len(hook.AllEntries()) != 1 || e.Level != logrus.InfoLevel || e.Data[logrus.ErrorKey] != p.queues[0].attend {
+			t.Errorf("entries %v, want one that tells why", hook.AllEntries())
+		}
+		if n := c.Stats()["4to6-translated"]; n != 2 {
+			t.Errorf("%d packets translated, want 2", n)
+		}
+	})
+}
+
 func TestOneFailedQueueEndsAll(t *testing.T) {
 	p := withQueues(nil, nil, nil)
 	p.queues[1].fail = errors.New("device is gone")
@@ -159,7 +185,7 @@ func (q quietQueue) ReadBatch(_ []byte, into []vnethdr.Packet) (int, error) {
 }
 func (quietQueue) WriteParts(vnethdr.Header, [][]byte) error { return nil }
 func (quietQueue) SegmentsUDP() bool                         { return true }
-func (quietQueue) Attend()                                   {}
+func (quietQueue) Attend() error                             { return nil }
 
 // BenchmarkBatch moves 64 datagrams of one flow.
 func BenchmarkBatch(b *testing.B) {
