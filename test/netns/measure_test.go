@@ -140,7 +140,7 @@ func resident(pid int) (int, error) {
 // besidePeer makes a lab with no NAT64 in the way: the peer holds the synthesized
 // address itself, so that the CLAT and native IPv6 to 2001:db8:1::1 differ in nothing
 // but the CLAT.
-func besidePeer(t *testing.T) (*lab, *service) {
+func besidePeer(t *testing.T, datapath string) (*lab, *service) {
 	t.Helper()
 	l := bareLab(t)
 	l.server4 = netip.MustParseAddr(documentation)
@@ -151,7 +151,7 @@ func besidePeer(t *testing.T) (*lab, *service) {
 	l.client.ip("addr add 2001:db8:1::2/64 dev eth0 nodad\n link set eth0 up\n -6 route add default via 2001:db8:1::1")
 	l.resolver("2001:db8:1::1") // nobody listens there
 	l.web(l.server, peer6)
-	s := l.service(documentation, "[discovery]\nprefixes = [\""+ownPrefix+"\"]\n").start()
+	s := l.service(documentation, "[path]\ndatapath = \""+datapath+"\"\n[discovery]\nprefixes = [\""+ownPrefix+"\"]\n").start()
 	st := s.up()
 	t.Logf("datapath %s, MTU %d", deref(st.Datapath), st.CLAT.MTU)
 	return l, s
@@ -159,7 +159,7 @@ func besidePeer(t *testing.T) (*lab, *service) {
 
 func TestThroughputBesideNative(t *testing.T) {
 	need(t, "iperf3")
-	l, _ := besidePeer(t)
+	l, _ := besidePeer(t, "auto")
 	l.server.start("iperf3", "iperf3", "-s")
 	for _, direction := range [][]string{{}, {"-R"}} {
 		var clat, native []float64
