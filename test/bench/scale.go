@@ -13,8 +13,8 @@ import (
 // for every contender to carry all of it.
 const scaleRate = 20000 // datagrams a second
 
-// perPacket is what one datagram of 64 bytes costs, in microseconds of the contender's
-// own process (or of all, for those that have none) and in the share that arrived.
+// perPacket is what one datagram of 64 bytes costs all that take part, in microseconds,
+// and the share that arrived.
 func (b *bench) perPacket(ctx context.Context, c *contender, flows int) (cost, share float64, err error) {
 	r, came, u, err := b.datagrams(ctx, c, load.Datagrams{Addr: c.addr(), Flows: flows, Size: 64, Long: b.opt.long, Rate: scaleRate, Batch: 1})
 	if err != nil {
@@ -125,10 +125,14 @@ func (b *bench) withServers(ctx context.Context, c *contender, n int) error {
 func (b *bench) withLinks(ctx context.Context, c *contender, n int) error {
 	for i := range n {
 		name := fmt.Sprintf("more%d", i)
-		if err := c.space.ip(fmt.Sprintf("link add %s type dummy\n addr add 2001:db8:f%03x::2/64 dev %[1]s nodad\n link set %[1]s up", name, i)); err != nil {
+		defer func() { _ = c.space.ip("link del " + name) }() // the namespace goes anyway
+		if err := c.space.ip(fmt.Sprintf("link add %[1]s type veth peer name %[1]s netns %[3]s\n addr add 2001:db8:f%03[2]x::2/64 dev %[1]s nodad\n link set %[1]s up",
+			name, i, b.peer.name)); err != nil {
 			return err
 		}
-		defer func() { _ = c.space.ip("link del " + name) }() // the namespace goes anyway
+		if err := b.peer.ip("link set " + name + " up"); err != nil {
+			return err
+		}
 	}
 	return b.again(ctx, c, "links", n, 1)
 }
