@@ -157,11 +157,11 @@ func (l *lab) listen(serve func(c *net.TCPConn)) uint16 {
 
 // connect dials the server over IPv4.
 func (l *lab) connect(port uint16) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c, err := l.host.DialContext(ctx, "tcp4", netip.AddrPortFrom(server, port).String())
 	if err == nil {
-		err = c.SetDeadline(time.Now().Add(30 * time.Second))
+		err = c.SetDeadline(time.Now().Add(2 * time.Minute))
 	}
 	return c, err
 }
