@@ -21,12 +21,16 @@ import (
 	"github.com/reach64/reach64/agent/control"
 	"github.com/reach64/reach64/agent/metrics"
 	"github.com/reach64/reach64/agent/status"
+	"github.com/reach64/reach64/platform/footprint"
 	"github.com/reach64/reach64/platform/svc"
 )
 
 // stopLimit is how long the service may take to undo its changes and end. The unit
 // file's TimeoutStopSec is longer.
 const stopLimit = 15 * time.Second
+
+// trimAfter is when the start is over.
+const trimAfter = 15 * time.Second
 
 // service is the agent with what belongs to the process around it: configuration
 // files, the log, and the service manager. mu orders reloads and guards values.
@@ -72,11 +76,15 @@ func (s *service) run(ctx context.Context) error {
 		defer t.Stop()
 		watchdog = t.C
 	}
+	trim := time.NewTimer(trimAfter)
+	defer trim.Stop()
 	ready, last := false, ""
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-trim.C:
+			footprint.Trim()
 		case <-watchdog:
 			ask, cancel := context.WithTimeout(ctx, s.manager.Watchdog()/2)
 			if s.Alive(ask) == nil {

@@ -60,6 +60,7 @@ var Table = map[string]Entry{
 
 	// L1: edges of the operating system.
 	"platform/directaccess": {Kind: Edge},
+	"platform/footprint":    {Kind: Edge},
 	"platform/icmp6":        {Kind: Edge},
 	"platform/ipc":          {Kind: Edge},
 	"platform/journal":      {Kind: Edge},

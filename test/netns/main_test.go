@@ -125,6 +125,7 @@ func binary(t *testing.T, name string) string {
 		}
 		c := exec.Command("go", "build", "-o", binaries.dir+string(filepath.Separator),
 			"github.com/reach64/reach64/cmd/reach64", "github.com/reach64/reach64/cmd/reach64-lab")
+		c.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is delivered
 		if out, err := c.CombinedOutput(); err != nil {
 			binaries.err = fmt.Errorf("%w: %s", err, out)
 		}

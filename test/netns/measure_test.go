@@ -43,7 +43,7 @@ func TestIdleFootprint(t *testing.T) {
 	if d, err := time.ParseDuration(os.Getenv("REACH64_IDLE")); err == nil {
 		period = d
 	}
-	<-time.After(5 * time.Second) // what belongs to the start is over
+	<-time.After(20 * time.Second) // what belongs to the start is over
 	pid := s.p.pid()
 	cpu, err := cpuTime(pid)
 	if err != nil {
