@@ -35,7 +35,7 @@ func machine(ctx context.Context, socket string, known []knownPrefix) surroundin
 	defer cancel()
 	e := &diag.Evidence{Now: time.Now(), Service: serviceAt(socket)(limited)}
 	var err error
-	if e.Net, err = systemSnapshot(); err != nil {
+	if e.Net, err = doctorPorts().Snapshot(); err != nil {
 		e.NetErr = err.Error()
 	}
 	own := 0

@@ -61,6 +61,9 @@ type Conn struct {
 	raw bool
 	id  int
 	df  bool
+	// asked is the sequence number of the last request: none comes twice, so that an
+	// answer that is late is nobody else's.
+	asked uint16
 }
 
 // Open opens a raw socket, or else the system's socket for echoes. Without the right
@@ -111,12 +114,23 @@ func (c *Conn) Whole() bool { return c.df }
 // enough is true of one, or ctx ends. One that could not be sent is as one that is
 // not answered; when none could, that is an error.
 func (c *Conn) Ask(ctx context.Context, to netip.Addr, requests []Request, enough func(Answer) bool) ([]Answer, error) {
-	defer context.AfterFunc(ctx, func() { _ = c.c.SetReadDeadline(time.Unix(1, 0)) })()
+	ended := make(chan struct{}) // closed when the deadline is set
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.c.SetReadDeadline(time.Unix(1, 0))
+		close(ended)
+	})
+	defer func() {
+		if !stop() {
+			<-ended // or the deadline would end the next read
+			_ = c.c.SetReadDeadline(time.Time{})
+		}
+	}()
 	sent := make([]time.Time, len(requests))
 	var last error
-	failed := 0
+	failed, before := 0, c.asked
 	for i, r := range requests {
-		if err := c.send(to, i+1, r); err != nil {
+		c.asked++
+		if err := c.send(to, int(c.asked), r); err != nil {
 			last = err
 			failed++
 			continue
@@ -133,7 +147,8 @@ func (c *Conn) Ask(ctx context.Context, to netip.Addr, requests []Request, enoug
 		if err != nil {
 			return out, nil // the time is over, or the socket gives no more: what came is what there is
 		}
-		i, a, ok := c.read(buf[:n], to, address(from))
+		seq, a, ok := c.read(buf[:n], to, address(from))
+		i := int(uint16(seq) - before)
 		if !ok || i < 1 || i > len(requests) || sent[i-1].IsZero() || slices.ContainsFunc(out, func(o Answer) bool { return o.Request == requests[i-1] }) {
 			continue
 		}
