@@ -110,6 +110,7 @@ var Table = map[string]Entry{
 	"test/vnet":         {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
 	"test/endpoint":     {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
 	"test/netns":        {Kind: Lab, May: []string{"test/backup", "test/bench/load", "test/endpoint", "test/vnet"}},
+	"test/wine":         {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
 }
 
 // TagFolders are the only places for build tags, file names that end in an
