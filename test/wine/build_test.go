@@ -21,13 +21,15 @@ var tested = []string{
 	"tunnel/clat", "tunnel/dial", "tunnel/forward",
 }
 
-// A change replaces a text in a file of the standard library.
+// A change replaces a text in a file, of the standard library or of this module.
 type change struct{ file, old, with string }
 
 var changes = []change{
 	{"net/fd_windows.go", "windows.SIO_UDP_NETRESET, (*byte)(unsafe.Pointer(&flag)), size, nil, 0, &ret, nil, 0)\n\t\tif err != nil {",
 		"windows.SIO_UDP_NETRESET, (*byte)(unsafe.Pointer(&flag)), size, nil, 0, &ret, nil, 0)\n\t\tif err != nil && err != syscall.Errno(10045) {"},
 	{"net/interface_windows.go", "windows.GAA_FLAG_INCLUDE_PREFIX | ", ""},
+	// Wine hands the option to Linux, which wants the other byte order.
+	{"../../platform/sock/sock_windows.go", "ipv6UnicastIf, ifi.Index)", "ipv6UnicastIf, networkOrder(ifi.Index))"},
 }
 
 // overlay writes the changed files below dir and returns the file for go build
@@ -41,9 +43,14 @@ func overlay(dir string) (string, error) {
 	replace := make(map[string]string)
 	for i, c := range changes {
 		from := filepath.Join(strings.TrimSpace(string(root)), "src", filepath.FromSlash(c.file))
+		if strings.HasPrefix(c.file, "../") {
+			if from, err = filepath.Abs(c.file); err != nil {
+				return "", fmt.Errorf("find %s: %w", c.file, err)
+			}
+		}
 		text, err := os.ReadFile(from)
 		if err != nil {
-			return "", fmt.Errorf("read the standard library: %w", err)
+			return "", fmt.Errorf("read what is to be changed: %w", err)
 		}
 		if n := bytes.Count(text, []byte(c.old)); n != 1 {
 			return "", fmt.Errorf("change %s: %q is there %d times, want once", from, c.old, n)

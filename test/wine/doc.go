@@ -7,7 +7,7 @@
 // fail instead. Everything happens in namespaces of the test's own, on a copy of
 // the tree in memory: no process, mount or file outlives the run.
 //
-// The binaries are built with two changes to the standard library, which the
-// product is never built with: Wine 10 has neither SIO_UDP_NETRESET nor
-// GAA_FLAG_INCLUDE_PREFIX. What Wine cannot do at all is for docs/verify-windows.md.
+// The binaries are built with the changes of build_test.go, which the product is
+// never built with: Wine 10 has neither SIO_UDP_NETRESET nor GAA_FLAG_INCLUDE_PREFIX,
+// and takes the link of a socket in the wrong byte order. What Wine cannot do at all is for docs/verify-windows.md.
 package wine

@@ -4,7 +4,7 @@
 # Debian's apt; says so where it can do nothing, and the tests skip.
 #
 # The tree lies outside the repository: below $REACH64_TEST_CACHE, else
-# /var/cache/reach64-test. It takes 2 GB and a minute, once. Debian 12's Wine 8
+# /var/cache/reach64-wine. It takes 2 GB and a minute, once. Debian 12's Wine 8
 # cannot start a program of Go 1.26.
 set -eu
 
@@ -12,7 +12,7 @@ set -eu
 edition=1
 packages=wine,wine64,gcc-mingw-w64-x86-64-win32
 
-cache=${REACH64_TEST_CACHE:-/var/cache/reach64-test}
+cache=${REACH64_TEST_CACHE:-/var/cache/reach64-wine}
 tree=$cache/wine-$edition
 if [ "${1:-}" = --where ]; then
 	echo "$tree"

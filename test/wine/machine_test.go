@@ -52,6 +52,15 @@ ip link set lo up`, "_", filepath.Dir(m.root), os.Getenv(treeVariable), filepath
 	if err := m.command(context.Background(), "", "wine", "reg", "add", `HKCU\Software\Wine\Drivers`, "/v", "Graphics", "/d", "null").Run(); err != nil {
 		return nil, fmt.Errorf("set up Wine: %w", err)
 	}
+	// Services of Wine end with the last program that is none. This one waits for input
+	// until the namespace for processes ends.
+	idle := m.command(context.Background(), "", "wine", "cmd")
+	if _, err := idle.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("set up Wine: %w", err)
+	}
+	if err := idle.Start(); err != nil {
+		return nil, fmt.Errorf("set up Wine: %w", err)
+	}
 	return m, m.connect(dir)
 }
 
@@ -76,7 +85,7 @@ func (r result) String() string {
 // wine runs a Windows program in a folder of drive C: and waits for it.
 func (m *machine) wine(t *testing.T, folder string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit) // also when the test ends
 	defer cancel()
 	var out, errout bytes.Buffer
 	c := m.command(ctx, folder, append([]string{"wine"}, args...)...)
