@@ -15,10 +15,11 @@ const module = "github.com/reach64/reach64/"
 
 // tested are the packages whose tests run under Wine.
 var tested = []string{
-	"agent/config",
-	"platform/directaccess", "platform/osinfo", "platform/paths", "platform/sock",
-	"resolver/discover", "resolver/dnsq", "resolver/portal", "resolver/probe", "resolver/system",
-	"tunnel/clat", "tunnel/dial", "tunnel/forward",
+	"agent", "agent/config", "agent/control", "cmd/reach64",
+	"platform/directaccess", "platform/ipc", "platform/journal", "platform/lock", "platform/netcfg", "platform/netmon",
+	"platform/osinfo", "platform/paths", "platform/sock", "platform/svc", "platform/tun",
+	"resolver/discover", "resolver/dns64", "resolver/dnsq", "resolver/portal", "resolver/probe", "resolver/system",
+	"tunnel/clat", "tunnel/dial", "tunnel/forward", "test/endpoint", "test/vnet",
 }
 
 // A change replaces a text in a file, of the standard library or of this module.
@@ -30,6 +31,8 @@ var changes = []change{
 	{"net/interface_windows.go", "windows.GAA_FLAG_INCLUDE_PREFIX | ", ""},
 	// Wine hands the option to Linux, which wants the other byte order.
 	{"../../platform/sock/sock_windows.go", "ipv6UnicastIf, ifi.Index)", "ipv6UnicastIf, networkOrder(ifi.Index))"},
+	// Wine says of a TUN device of Linux, which plays DirectAccess' tunnel, that it is PPP.
+	{"../../platform/directaccess/tunnel.go", "a.IfType != ifTypeTunnel", "a.IfType != ifTypeTunnel && a.IfType != 23"},
 }
 
 // overlay writes the changed files below dir and returns the file for go build

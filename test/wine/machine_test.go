@@ -1,10 +1,10 @@
 package wine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +24,7 @@ type machine struct {
 }
 
 // limit is how long a program may take.
-const limit = 40 * time.Second
+const limit = 3 * time.Minute
 
 // start makes the machine in the namespaces that this process is in, with the
 // programs of dir in its folder C:\programs, and the module in C:\source.
@@ -39,6 +39,7 @@ mount --rbind /dev "$1/root/dev"
 mkdir "$1/root/windows/drive_c/programs" "$1/root/windows/drive_c/source"
 mount --bind "$3" "$1/root/windows/drive_c/programs"
 mount --bind --options ro ../.. "$1/root/windows/drive_c/source"
+chroot "$1/root" x86_64-w64-mingw32-gcc -shared -O1 -Wall -o /windows/drive_c/programs/wintun.dll /windows/drive_c/source/test/wine/testdata/wintun.c -liphlpapi
 ip link set lo up`, "_", filepath.Dir(m.root), os.Getenv(treeVariable), filepath.Join(dir, "programs"))
 	if out, err := setUp.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
@@ -87,19 +88,43 @@ func (m *machine) wine(t *testing.T, folder string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit) // also when the test ends
 	defer cancel()
-	var out, errout bytes.Buffer
 	c := m.command(ctx, folder, append([]string{"wine"}, args...)...)
-	c.Stdout, c.Stderr = &out, &errout
+	// Files and no pipes, which processes of Wine that stay would keep.
+	out, errout := output(t), output(t)
+	c.Stdout, c.Stderr = out, errout
 	err := c.Run()
+	r := result{c.ProcessState.ExitCode(), text(t, out), text(t, errout)}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
-		t.Fatalf("run %s: %v, %v\n%s%s", strings.Join(args, " "), err, ctx.Err(), out.String(), errout.String())
+		t.Fatalf("run %s: %v, %v: %v", strings.Join(args, " "), err, ctx.Err(), r)
 	}
-	return result{c.ProcessState.ExitCode(), unix(out.String()), unix(errout.String())}
+	return r
 }
 
-// unix makes line ends \n.
-func unix(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+// output is a file for what a program prints.
+func output(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(os.TempDir(), "reach64-wine-output-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(f.Name()) // it lives while it is open
+	return f
+}
+
+// text is what was printed, with \n at the ends of lines.
+func text(t *testing.T, f *os.File) string {
+	t.Helper()
+	defer f.Close()
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		t.Error(err)
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Error(err)
+	}
+	return strings.ReplaceAll(string(b), "\r\n", "\n")
+}
 
 // reach64 runs a verb and wants this exit code.
 func (m *machine) reach64(t *testing.T, code int, args ...string) result {

@@ -20,8 +20,16 @@ type statusOf struct {
 	Servers                       []struct {
 		Address, Path string
 		Reachable     *bool
+		Error         *string
 	}
-	PID int
+	Sources []sourceOf
+	PID     int
+}
+
+type sourceOf struct {
+	Source, Verdict string
+	Link            *string
+	Prefixes        []string
 }
 
 // until asks the running service for its status over the pipe until ok.
