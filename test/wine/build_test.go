@@ -17,7 +17,7 @@ const module = "github.com/reach64/reach64/"
 var tested = []string{
 	"agent", "agent/config", "agent/control", "cmd/reach64",
 	"platform/directaccess", "platform/ipc", "platform/journal", "platform/lock", "platform/netcfg", "platform/netmon",
-	"platform/osinfo", "platform/paths", "platform/sock", "platform/svc", "platform/tun",
+	"platform/osinfo", "platform/paths", "platform/policy", "platform/sock", "platform/svc", "platform/tun",
 	"resolver/discover", "resolver/dns64", "resolver/dnsq", "resolver/portal", "resolver/probe", "resolver/system",
 	"tunnel/clat", "tunnel/dial", "tunnel/forward", "test/endpoint", "test/vnet",
 }
