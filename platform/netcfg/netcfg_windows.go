@@ -131,3 +131,6 @@ func (s system) DelRoute(r Route) error {
 	}
 	return explain("remove route", s.helper().DeleteRoute(row))
 }
+
+// routesHaveMetrics: the system tells routes apart by them.
+const routesHaveMetrics = true
