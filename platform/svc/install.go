@@ -130,7 +130,10 @@ func Control(action string) error {
 	if err := do(); err != nil {
 		return permitted(action+" service", err)
 	}
-	return nil
+	if action == "stop" {
+		return nil
+	}
+	return settle()
 }
 
 // Query asks the service manager.

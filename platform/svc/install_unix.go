@@ -7,3 +7,6 @@ var dependencies []string
 
 // finish has nothing to add to what the unit says.
 func finish() error { return nil }
+
+// settle has nothing to wait for: systemd waits for readiness by itself.
+func settle() error { return nil }

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/mgr"
 )
 
@@ -58,4 +59,42 @@ func finish() error {
 		}
 	}
 	return nil
+}
+
+// How long a start may take, and how often it is looked at.
+const (
+	startLimit = 30 * time.Second
+	lookEvery  = 100 * time.Millisecond
+)
+
+// settle waits until a service that was started runs, or does not.
+func settle() error {
+	m, err := mgr.Connect()
+	if err != nil {
+		return permitted("connect to the service manager", err)
+	}
+	defer m.Disconnect()
+	s, err := m.OpenService(Name)
+	if err != nil {
+		return permitted("open service", err)
+	}
+	defer s.Close()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for late := time.After(startLimit); ; {
+		status, err := s.Query()
+		switch {
+		case err != nil:
+			return permitted("query service", err)
+		case status.State == svc.Running:
+			return nil
+		case status.State == svc.Stopped:
+			return fmt.Errorf("start service: it has ended at once (code %d, of its own %d); its log says why", status.Win32ExitCode, status.ServiceSpecificExitCode)
+		}
+		select {
+		case <-look.C:
+		case <-late:
+			return fmt.Errorf("start service: it is not ready after %v", startLimit)
+		}
+	}
 }

@@ -63,7 +63,7 @@ func Run(ctx context.Context, do func(ctx context.Context) error) error {
 func (h *handler) Execute(_ []string, requests <-chan svc.ChangeRequest, changes chan<- svc.Status) (specific bool, code uint32) {
 	ctx, cancel := context.WithCancel(h.ctx)
 	defer cancel()
-	pending := svc.Status{State: svc.StartPending, WaitHint: uint32(waitHint.Milliseconds())}
+	pending := svc.Status{State: svc.StartPending, Accepts: svc.AcceptStop | svc.AcceptShutdown, WaitHint: uint32(waitHint.Milliseconds())}
 	changes <- pending
 	done := make(chan struct{})
 	go func() {

@@ -30,7 +30,11 @@ ip route add fd12:3456:789a::/48 dev "$1"`, "_", corporateTunnel)
 	}
 	t.Cleanup(func() {
 		m.wine(t, "", `C:\programs\reach64.exe`, "service", "uninstall")
-		m.wine(t, "", "reg", "delete", `HKLM\SOFTWARE\Policies\Microsoft`, "/f")
+		for _, key := range []string{`HKLM\SOFTWARE\Policies\Microsoft`, `HKLM\SYSTEM\CurrentControlSet\Services\Dnscache\Parameters\DnsPolicyConfig`} {
+			if r := m.wine(t, "", "reg", "delete", key, "/f"); r.code != 0 {
+				t.Errorf("delete %s: %v", key, r)
+			}
+		}
 		if out, err := exec.Command("ip", "link", "del", corporateTunnel).CombinedOutput(); err != nil {
 			t.Errorf("remove tunnel: %v: %s", err, out)
 		}

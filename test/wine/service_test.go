@@ -36,7 +36,7 @@ type sourceOf struct {
 func (m *machine) until(t *testing.T, what string, ok func(statusOf) bool) statusOf {
 	t.Helper()
 	var last result
-	for end := time.Now().Add(limit); time.Now().Before(end); {
+	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); {
 		last = m.wine(t, "", `C:\programs\reach64.exe`, "status", "--json")
 		var doc struct{ Result statusOf }
 		if json.Unmarshal([]byte(last.out), &doc) == nil && ok(doc.Result) {
@@ -122,6 +122,15 @@ func TestService(t *testing.T) {
 		}
 		if log := m.serviceLog(); !strings.Contains(log, "reach64 stopped") {
 			t.Errorf("did not end in good order: %s", log)
+		}
+	})
+	t.Run("a configuration that is wrong", func(t *testing.T) {
+		m.write(t, "ProgramData/Reach64/reach64.toml", []byte("[[server]]\r\nnome = \"x\"\r\n"))
+		if r := m.reach64(t, 1, "service", "start"); !strings.Contains(r.errout, "ended at once") {
+			t.Errorf("a start that fails: %v", r)
+		}
+		if log := m.serviceLog(); !strings.Contains(log, "unknown key") {
+			t.Errorf("the log does not say why: %s", log)
 		}
 	})
 }
