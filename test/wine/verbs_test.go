@@ -140,3 +140,23 @@ func TestForward(t *testing.T) {
 		t.Errorf("backup through %s: %v, %+v: %v", port, err, result, r)
 	}
 }
+
+// TestSelftest: without a driver the device is what fails, and nothing else.
+func TestSelftest(t *testing.T) {
+	m := need(t)
+	r := m.reach64(t, 1, "selftest", "--json")
+	var doc struct {
+		Result struct {
+			Failed int
+			Trials []struct{ Name, Verdict, Seen string }
+		}
+	}
+	if err := json.Unmarshal([]byte(r.out), &doc); err != nil || doc.Result.Failed != 1 {
+		t.Fatalf("%v: want one failure: %v", err, r)
+	}
+	for _, trial := range doc.Result.Trials {
+		if trial.Verdict == "fail" && (trial.Name != "TUN device" || !strings.Contains(trial.Seen, "wintun.dll")) {
+			t.Errorf("%s fails: %s", trial.Name, trial.Seen)
+		}
+	}
+}
