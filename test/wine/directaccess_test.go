@@ -29,6 +29,7 @@ ip route add fd12:3456:789a::/48 dev "$1"`, "_", corporateTunnel)
 		t.Fatalf("make tunnel: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
+		m.remove(t, "ProgramData/Reach64/reach64.toml")
 		m.wine(t, "", `C:\programs\reach64.exe`, "service", "uninstall")
 		for _, key := range []string{`HKLM\SOFTWARE\Policies\Microsoft`, `HKLM\SYSTEM\CurrentControlSet\Services\Dnscache\Parameters\DnsPolicyConfig`} {
 			if r := m.wine(t, "", "reg", "delete", key, "/f"); r.code != 0 {

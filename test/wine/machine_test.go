@@ -148,3 +148,11 @@ func (m *machine) write(t *testing.T, name string, content []byte) string {
 	}
 	return `C:\` + strings.ReplaceAll(name, "/", `\`)
 }
+
+// remove takes a file of drive C: away.
+func (m *machine) remove(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(m.root, "windows/drive_c", filepath.FromSlash(name))); err != nil {
+		t.Error(err)
+	}
+}

@@ -65,6 +65,7 @@ func TestService(t *testing.T) {
 	m.write(t, "ProgramData/Reach64/reach64.toml", []byte(serviceConfig))
 	m.reach64(t, 0, "service", "install")
 	t.Cleanup(func() {
+		m.remove(t, "ProgramData/Reach64/reach64.toml")
 		m.wine(t, "", `C:\programs\reach64.exe`, "service", "uninstall")
 		if r := m.wine(t, "", `C:\programs\reach64.exe`, "service", "status"); r.code != 3 || !strings.Contains(r.out, "not installed") {
 			t.Errorf("after it was uninstalled: %v", r)
