@@ -19,7 +19,7 @@ import (
 const scutilLimit = 2 * time.Second
 
 // snapshot reads links, addresses with their flags, routes, and name servers.
-func snapshot() (netstate.Snapshot, error) {
+func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 	var s netstate.Snapshot
 	list, err := net.Interfaces()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // snapshot reads links with addresses and name servers, then the routes.
-func snapshot() (netstate.Snapshot, error) {
+func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 	list, err := winipcfg.GetAdaptersAddresses(windows.AF_UNSPEC, winipcfg.GAAFlagSkipAnycast|winipcfg.GAAFlagSkipMulticast)
 	if err != nil && !errors.Is(err, windows.ERROR_NO_DATA) {
 		return netstate.Snapshot{}, fmt.Errorf("list links: %w", err)

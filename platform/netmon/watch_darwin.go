@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +15,7 @@ import (
 const lookEvery = 15 * time.Second
 
 // watch passes the messages of a routing socket on until ctx ends.
-func watch(ctx context.Context, _ logrus.FieldLogger, changed chan<- struct{}) error {
+func (m *Monitor) watch(ctx context.Context, changed chan<- struct{}) error {
 	fd, err := unix.Socket(unix.AF_ROUTE, unix.SOCK_RAW, unix.AF_UNSPEC)
 	if err != nil {
 		return fmt.Errorf("open routing socket: %w", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"golang.zx2c4.com/wireguard/windows/tunnel/winipcfg"
 )
 
@@ -16,7 +15,7 @@ const lookEvery = 15 * time.Second
 
 // watch passes the notifications for links, addresses and routes on until ctx ends.
 // They come on threads of the system.
-func watch(ctx context.Context, _ logrus.FieldLogger, changed chan<- struct{}) (err error) {
+func (m *Monitor) watch(ctx context.Context, changed chan<- struct{}) (err error) {
 	news := func() {
 		select {
 		case changed <- struct{}{}:

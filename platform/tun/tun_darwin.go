@@ -13,15 +13,16 @@ import (
 	"github.com/reach64/reach64/tunnel/vnethdr"
 )
 
-// port is a utun device of macOS. join holds a packet that comes in two parts; the
-// library locks reads and writes by itself, and join is locked by writers.
+// port is a utun device of macOS. join holds a packet while its parts are put
+// together; the library locks reads and writes by itself.
 type port struct {
 	device *water.Interface
 	join   chan []byte // capacity 1: the buffer, when no writer uses it
 }
 
-// open makes a utun device; the kernel chooses its number, whatever name is asked for.
-func open(string) (*Device, error) {
+// open makes a utun device; the kernel chooses its number, whatever name is asked for. It
+// has one queue.
+func open(string, int) (*Device, error) {
 	device, err := water.New(water.Config{DeviceType: water.TUN})
 	if errors.Is(err, unix.EPERM) || err != nil && os.Geteuid() != 0 {
 		return nil, &platform.PermissionError{Doing: "create utun device", Need: "root", Err: err}
@@ -34,9 +35,9 @@ func open(string) (*Device, error) {
 		_ = device.Close()
 		return nil, fmt.Errorf("find utun device %s: %w", device.Name(), err)
 	}
-	d := &Device{name: device.Name(), index: link.Index, port: port{device: device, join: make(chan []byte, 1)}}
-	d.join <- make([]byte, MaxPacket)
-	return d, nil
+	q := &Queue{port: port{device: device, join: make(chan []byte, 1)}}
+	q.join <- make([]byte, MaxPacket)
+	return &Device{name: device.Name(), index: link.Index, queues: []*Queue{q}}, nil
 }
 
 // check finds nothing to refuse a start for.
@@ -53,27 +54,25 @@ func (p *port) readPacket(buf []byte) (vnethdr.Header, int, error) {
 	return vnethdr.Header{}, n, nil
 }
 
-// writePacket writes a whole packet: utun takes no offloads.
-func (p *port) writePacket(h vnethdr.Header, head, tail []byte) error {
-	if h.Flags&vnethdr.NeedsCsum != 0 || h.GSOType != vnethdr.GSONone {
-		return fmt.Errorf("write packet: %w", platform.Unsupported("offload of checksums and segments"))
-	}
-	if len(tail) == 0 {
-		_, err := p.device.Write(head)
-		return ended("write packet", err)
+// writeParts writes a whole packet: utun takes no offloads.
+func (p *port) writeParts(h vnethdr.Header, parts [][]byte) error {
+	if err := whole(h); err != nil {
+		return err
 	}
 	buf := <-p.join
 	defer func() { p.join <- buf }()
-	if len(head)+len(tail) > len(buf) {
-		return fmt.Errorf("write packet: %d bytes are too many: %w", len(head)+len(tail), unix.EMSGSIZE)
+	n := 0
+	for _, part := range parts {
+		if n+len(part) > len(buf) {
+			return fmt.Errorf("write packet: longer than %d bytes: %w", len(buf), unix.EMSGSIZE)
+		}
+		n += copy(buf[n:], part)
 	}
-	n := copy(buf, head)
-	n += copy(buf[n:], tail)
 	_, err := p.device.Write(buf[:n])
 	return ended("write packet", err)
 }
 
-func (p *port) close() error { return ended("close", p.device.Close()) }
+func (p *port) end() error { return ended("close", p.device.Close()) }
 
 // ended gives the library's error after Close its meaning here.
 func ended(doing string, err error) error {

@@ -34,8 +34,9 @@ type port struct {
 }
 
 // open makes an adapter of the driver whose library lies beside the program. Its
-// GUID comes from its name, so that Windows takes it for the network that it knows.
-func open(name string) (*Device, error) {
+// GUID comes from its name, so that Windows takes it for the network that it knows. It
+// has one queue, however many are asked for.
+func open(name string, _ int) (*Device, error) {
 	if err := load(); err != nil {
 		return nil, fmt.Errorf("create TUN device: %w", err)
 	}
@@ -71,8 +72,8 @@ func begin(name string, adapter *wintun.Adapter) (*Device, error) {
 		_ = windows.CloseHandle(ended)
 		return nil, fmt.Errorf("start a session: %w", err)
 	}
-	return &Device{name: name, index: index, port: port{adapter: adapter, session: session, ended: ended,
-		wake: [2]windows.Handle{ended, session.ReadWaitEvent()}}}, nil
+	q := &Queue{port: port{adapter: adapter, session: session, ended: ended, wake: [2]windows.Handle{ended, session.ReadWaitEvent()}}}
+	return &Device{name: name, index: index, queues: []*Queue{q}}, nil
 }
 
 // guidOf is the adapter's GUID: of its own kind (version 8, RFC 9562 section 5.8).
@@ -130,30 +131,37 @@ func (p *port) take(buf []byte) (int, error) {
 	return copy(buf, packet), nil
 }
 
-// writePacket puts a packet into the ring. Windows takes whole packets with their
+// writeParts puts a packet into the ring. Windows takes whole packets with their
 // checksums alone, and a full ring loses them, as a link does.
-func (p *port) writePacket(h vnethdr.Header, head, tail []byte) error {
-	if h.Flags&vnethdr.NeedsCsum != 0 || h.GSOType != vnethdr.GSONone {
-		return fmt.Errorf("write packet: %w", platform.Unsupported("offload of checksums and segments"))
+func (p *port) writeParts(h vnethdr.Header, parts [][]byte) error {
+	if err := whole(h); err != nil {
+		return err
+	}
+	size := 0
+	for _, part := range parts {
+		size += len(part)
 	}
 	p.out.RLock()
 	defer p.out.RUnlock()
 	if p.closed {
 		return fmt.Errorf("write packet: %w", net.ErrClosed)
 	}
-	packet, err := p.session.AllocateSendPacket(len(head) + len(tail))
+	packet, err := p.session.AllocateSendPacket(size)
 	switch {
 	case errors.Is(err, windows.ERROR_HANDLE_EOF):
 		return fmt.Errorf("write packet: %w", ErrRemoved)
 	case err != nil:
 		return fmt.Errorf("write packet: %w", err)
 	}
-	copy(packet[copy(packet, head):], tail)
+	rest := packet
+	for _, part := range parts {
+		rest = rest[copy(rest, part):]
+	}
 	p.session.SendPacket(packet)
 	return nil
 }
 
-func (p *port) close() error {
+func (p *port) end() error {
 	err := fmt.Errorf("close: %w", net.ErrClosed)
 	p.once.Do(func() {
 		_ = windows.SetEvent(p.ended) // wakes readers, which hold in

@@ -86,6 +86,25 @@ func TestPacketsGoThroughTheDevice(t *testing.T) {
 	}
 }
 
+func TestPacketsInParts(t *testing.T) {
+	d := device(t)
+	q := d.Queues()[0]
+	if err := q.WriteParts(vnethdr.Header{}, [][]byte{[]byte("\x45 in"), []byte(" three"), []byte(" parts")}); err != nil {
+		t.Fatal(err)
+	}
+	into := make([]vnethdr.Packet, 4)
+	n, err := q.ReadBatch(make([]byte, BatchRoom), into)
+	if err != nil || n != 1 || string(into[0].Data) != "\x45 in three parts" {
+		t.Errorf("%d packets, %v, %q", n, err, into[0].Data)
+	}
+	if _, err := q.ReadBatch(make([]byte, 100), into); !errors.Is(err, io.ErrShortBuffer) {
+		t.Errorf("a short buffer: %v", err)
+	}
+	if d.Offloads() {
+		t.Error("claims offloads")
+	}
+}
+
 func TestFullRingLosesPackets(t *testing.T) {
 	d := device(t)
 	var err error

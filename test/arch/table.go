@@ -69,6 +69,7 @@ var Table = map[string]Entry{
 	"platform/osinfo":       {Kind: Edge},
 	"platform/packet":       {Kind: Edge},
 	"platform/paths":        {Kind: Edge},
+	"platform/policy":       {Kind: Edge},
 	"platform/ping":         {Kind: Edge},
 	"platform/sock":         {Kind: Edge},
 	"platform/svc":          {Kind: Edge},
