@@ -24,6 +24,22 @@ func pipe(t *testing.T) (string, net.Listener) {
 	return name, l
 }
 
+// connected returns both ends of a connection.
+func connected(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	name, l := pipe(t)
+	client, err := Dial(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return client, server
+}
+
 func TestBothEndsTalk(t *testing.T) {
 	name, l := pipe(t)
 	ended := make(chan error, 1)
@@ -52,17 +68,7 @@ func TestBothEndsTalk(t *testing.T) {
 }
 
 func TestDeadlineOfAConnection(t *testing.T) {
-	name, l := pipe(t)
-	c, err := Dial(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	_, server := connected(t)
 	if err := server.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -72,17 +78,7 @@ func TestDeadlineOfAConnection(t *testing.T) {
 }
 
 func TestPeerIsThisProcess(t *testing.T) {
-	name, l := pipe(t)
-	c, err := Dial(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	_, server := connected(t)
 	self, err := windows.GetCurrentProcessToken().GetTokenUser()
 	if err != nil {
 		t.Fatal(err)

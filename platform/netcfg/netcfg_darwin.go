@@ -50,6 +50,7 @@ func request(number uint, arg unsafe.Pointer) error {
 		return err
 	}
 	defer unix.Close(fd)
+	//lint:ignore SA1019 the library has no wrapper for these requests
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(number), uintptr(arg)); errno != 0 {
 		return errno
 	}

@@ -108,6 +108,7 @@ func in6Request(fd int, request uint, link string, ip netip.Addr) (*in6Ifreq, bo
 	req := &in6Ifreq{}
 	copy(req.name[:len(req.name)-1], link)
 	*(*unix.RawSockaddrInet6)(unsafe.Pointer(&req.data)) = unix.RawSockaddrInet6{Len: unix.SizeofSockaddrInet6, Family: unix.AF_INET6, Addr: ip.As16()}
+	//lint:ignore SA1019 the library has no wrapper for these requests
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(unsafe.Pointer(req)))
 	return req, errno == 0
 }

@@ -16,9 +16,6 @@ import (
 // Name is what the service manager knows the service as.
 const Name = "reach64"
 
-// label is its name on macOS, where names are domains the other way round.
-const label = "com.github.reach64"
-
 // unit and plist are what systemd and launchd are told, with {{Path}} for the
 // program. Packages bring their own.
 //

@@ -30,7 +30,10 @@ type preshutdownInfo struct{ timeout uint32 } // milliseconds
 
 // finish sets what the library does not: what happens after a failure, also one that
 // the service reports itself; the time for a shutdown; an identity of its own.
-func finish() error {
+func finish() error { return opened(recoverable) }
+
+// opened does something with the installed service.
+func opened(do func(*mgr.Service) error) error {
 	m, err := mgr.Connect()
 	if err != nil {
 		return permitted("connect to the service manager", err)
@@ -41,6 +44,10 @@ func finish() error {
 		return permitted("open service", err)
 	}
 	defer s.Close()
+	return do(s)
+}
+
+func recoverable(s *mgr.Service) error {
 	var actions []mgr.RecoveryAction
 	for _, d := range restarts {
 		actions = append(actions, mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: d})
@@ -68,17 +75,9 @@ const (
 )
 
 // settle waits until a service that was started runs, or does not.
-func settle() error {
-	m, err := mgr.Connect()
-	if err != nil {
-		return permitted("connect to the service manager", err)
-	}
-	defer m.Disconnect()
-	s, err := m.OpenService(Name)
-	if err != nil {
-		return permitted("open service", err)
-	}
-	defer s.Close()
+func settle() error { return opened(runs) }
+
+func runs(s *mgr.Service) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for late := time.After(startLimit); ; {

@@ -2,4 +2,5 @@
 
 package svc
 
+// managerName is the unit's name.
 const managerName = Name
