@@ -1,5 +1,5 @@
 # Run `make help`. Needs Go (go.mod says which), make and bash; `make test` as root
-# on Debian installs the programs that it tests with.
+# on Debian installs the programs that it tests with, and Wine into a folder of its own.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -77,6 +77,7 @@ test: peers ## run all tests; the last line counts them
 .PHONY: peers
 peers:
 	@test/netns/install-peers.sh || echo "install-peers: could not install all; tests that need them skip"
+	@test/wine/install.sh >/dev/null || echo "install: could not make the tree with Wine; tests that need it skip"
 
 .PHONY: demo
 demo: build ## back up through an IPv6-only network, with and without reach64

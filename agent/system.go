@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 		return Edges{}, nil, fmt.Errorf("watch network: %w", err)
 	}
 	conn, err := icmp6.Open()
-	if err != nil {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return Edges{}, nil, fmt.Errorf("listen for router advertisements: %w", err)
 	}
 	e := Edges{
@@ -42,7 +43,6 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 			return device{d}, nil
 		},
 		Steer:    attach,
-		RA:       conn,
 		DialLink: func(link string) Dialer { return sock.Dialer(link) },
 		Dial:     sock.Dialer(""),
 		DialFlows: func(link string) relay.Dialer {
@@ -72,6 +72,10 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 		Echo:   icmp6.Echo,
 	}
 	UseDirectAccess(&e, log, directaccess.System)
+	if conn == nil {
+		return e, func() {}, nil // a system that does not tell what routers advertise
+	}
+	e.RA = conn
 	return e, func() { _ = conn.Close() }, nil
 }
 

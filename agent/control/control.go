@@ -106,7 +106,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 	peer, _ := r.Context().Value(peerKey{}).(ipc.Peer)
 	if !peer.Admin {
-		s.reply(w, http.StatusForbidden, Problem{Error: fmt.Sprintf("uid %d may read, but only an administrator may ask for a change", peer.UID)})
+		s.reply(w, http.StatusForbidden, Problem{Error: fmt.Sprintf("%s may read, but only an administrator may ask for a change", peer)})
 		return
 	}
 	s.svc.Refresh()

@@ -44,7 +44,7 @@ func (s *Server) change(do func(ctx context.Context, svc Managed, r *http.Reques
 			return
 		}
 		if peer, _ := r.Context().Value(peerKey{}).(ipc.Peer); !peer.Admin {
-			s.reply(w, http.StatusForbidden, Problem{Error: fmt.Sprintf("uid %d may read, but only an administrator may ask for a change", peer.UID)})
+			s.reply(w, http.StatusForbidden, Problem{Error: fmt.Sprintf("%s may read, but only an administrator may ask for a change", peer)})
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), orderLimit)

@@ -16,6 +16,7 @@ import (
 	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform/paths"
+	"github.com/reach64/reach64/platform/policy"
 )
 
 // configuration is where a verb's configuration comes from.
@@ -31,7 +32,7 @@ func (c *configuration) flags(cmd *cobra.Command) {
 }
 
 // layers reads every source, the weakest first: the file, its drop-ins, the
-// environment, the command line, policy. The file of this system may be
+// environment, the command line, policy in files and of the system. The file of this system may be
 // missing where another source is there; one that was named may not.
 func (c configuration) layers() ([]config.Layer, error) {
 	var out []config.Layer
@@ -52,7 +53,11 @@ func (c configuration) layers() ([]config.Layer, error) {
 	errs = append(errs, err)
 	set, err := config.Assign("--set", c.set)
 	errs = append(errs, err)
-	others := len(dropIns) + len(policies) + len(environment.Text) + len(set.Text)
+	system, err := policy.Read()
+	errs = append(errs, err)
+	managed, err := config.Assign(system.Origin, system.Assignments)
+	errs = append(errs, err)
+	others := len(dropIns) + len(policies) + len(environment.Text) + len(set.Text) + len(managed.Text)
 	if _, err := os.Stat(c.file); !errors.Is(err, fs.ErrNotExist) || others == 0 || c.file != paths.ConfigFile() {
 		add(c.file)
 	}
@@ -66,6 +71,9 @@ func (c configuration) layers() ([]config.Layer, error) {
 	}
 	for _, file := range policies {
 		add(file)
+	}
+	if len(managed.Text) > 0 {
+		out = append(out, managed)
 	}
 	return out, errors.Join(errs...)
 }

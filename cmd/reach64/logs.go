@@ -4,14 +4,35 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime/debug"
 	"sync"
 
 	"github.com/DeRuina/timberjack"
 	"github.com/sirupsen/logrus"
 
 	"github.com/reach64/reach64/agent/config"
+	"github.com/reach64/reach64/platform/paths"
 	"github.com/reach64/reach64/platform/svc"
 )
+
+// openServiceLog opens the log of a service that has no standard error. It is kept
+// to 60 MB. What the runtime says when the program crashes goes to a file beside it.
+func openServiceLog() (io.Writer, error) {
+	file := filepath.Join(paths.LogDir(), "reach64.log")
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return nil, err
+	}
+	crash, err := os.OpenFile(filepath.Join(filepath.Dir(file), "crash.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	defer crash.Close() // the runtime has its own handle
+	if err := debug.SetCrashOutput(crash, debug.CrashOptions{}); err != nil {
+		return nil, err
+	}
+	return &timberjack.Logger{Filename: file, MaxSize: 10, MaxBackups: 5, Compression: "gzip"}, nil
+}
 
 // logs is where the service logs to. mu guards file.
 type logs struct {
@@ -39,6 +60,9 @@ func (l *logs) apply(c config.Log) error {
 	out, hooks := l.stderr, make(logrus.LevelHooks)
 	if l.kept != nil {
 		hooks.Add(l.kept)
+	}
+	if hook := svc.Hook(); hook != nil {
+		hooks.Add(hook)
 	}
 	if file != nil {
 		out = file

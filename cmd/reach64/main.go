@@ -81,7 +81,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exit{status.ExitUsage, fmt.Errorf("%w; see reach64 %s --help", err, c.Name())}
 	})
-	root.AddCommand(runCommand(), statusCommand(), discoverCommand(), explainCommand(), translateCommand(), dialCommand(), forwardCommand(), probeCommand(), configCommand(), reloadCommand(), pauseCommand(), resumeCommand(), refreshCommand(), logLevelCommand(), metricsCommand(), resolveCommand(), doctorCommand(), uiCommand(), bundleCommand(), captureCommand(), logsCommand(), policyCommand(), licensesCommand(), manCommand(), cleanupCommand(), versionCommand())
+	root.AddCommand(runCommand(), statusCommand(), discoverCommand(), explainCommand(), translateCommand(), dialCommand(), forwardCommand(), probeCommand(), configCommand(), reloadCommand(), pauseCommand(), resumeCommand(), refreshCommand(), logLevelCommand(), metricsCommand(), resolveCommand(), doctorCommand(), uiCommand(), bundleCommand(), captureCommand(), logsCommand(), policyCommand(), licensesCommand(), manCommand(), cleanupCommand(), serviceCommand(), selftestCommand(), versionCommand())
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = func(c *cobra.Command, args []string) error {

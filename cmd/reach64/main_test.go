@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
-				return os.Geteuid() == 0, nil
+				return os.Geteuid() <= 0, nil // -1: Windows, where tests run with all rights
 			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},

@@ -36,7 +36,9 @@ func runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the service in the foreground",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return within(c.Context(), stopLimit, c.ErrOrStderr(), func(ctx context.Context) error { return serve(ctx, c.ErrOrStderr(), from) })
+			return svc.Run(c.Context(), func(ctx context.Context) error {
+				return within(ctx, stopLimit, c.ErrOrStderr(), func(ctx context.Context) error { return serve(ctx, c.ErrOrStderr(), from) })
+			})
 		},
 	}
 	from.flags(c)
@@ -44,12 +46,28 @@ func runCommand() *cobra.Command {
 }
 
 // serve runs the service until ctx ends.
-func serve(ctx context.Context, stderr io.Writer, from configuration) error {
+func serve(ctx context.Context, stderr io.Writer, from configuration) (err error) {
+	if err := paths.Secure(); err != nil {
+		return permission(err)
+	}
+	stderr, err = svc.Output(stderr, openServiceLog)
+	if err != nil {
+		return permission(fmt.Errorf("open log: %w", err))
+	}
+	log := newLog(stderr)
+	if hook := svc.Hook(); hook != nil {
+		log.AddHook(hook)
+		// Nobody reads what main prints.
+		defer func() {
+			if err != nil {
+				log.WithError(err).Error("the service has to end")
+			}
+		}()
+	}
 	conf, values, layers, err := from.whole()
 	if err != nil {
 		return &exit{status.ExitConfig, err}
 	}
-	log := newLog(stderr)
 	out := &logs{log: log, stderr: stderr, kept: newRing()}
 	if err := out.apply(conf.Log); err != nil {
 		return &exit{status.ExitConfig, err}
@@ -60,7 +78,7 @@ func serve(ctx context.Context, stderr io.Writer, from configuration) error {
 		checks = append(checks, bpf.Check)
 	}
 	for _, check := range checks {
-		if err := check(); err != nil {
+		if err := check(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return permission(fmt.Errorf("check what the CLAT needs: %w", err))
 		}
 	}

@@ -60,9 +60,9 @@ func (s *service) took(layers []config.Layer) {
 	s.inUse.Store(&c)
 }
 
-// run tells the service manager how things are, and reloads on SIGHUP, until ctx
-// ends. The watchdog is fed by decisions alone, and asks for one twice in its time: a
-// service whose loop hangs is started anew.
+// run tells the service manager how things are, and reloads on SIGHUP or when the
+// manager says so, until ctx ends. The watchdog is fed by decisions alone, and asks
+// for one twice in its time: a service whose loop hangs is started anew.
 func (s *service) run(ctx context.Context) error {
 	changed, stop := s.Watch()
 	defer stop()
@@ -95,6 +95,12 @@ func (s *service) run(ctx context.Context) error {
 			s.manager.Reloading()
 			_, _ = s.Reload(ctx) // logged
 			s.manager.Ready()
+		case e := <-s.manager.Events():
+			if e == svc.Resumed {
+				s.Refresh()
+				continue
+			}
+			_, _ = s.Reload(ctx) // logged
 		case <-changed:
 			if !ready {
 				s.manager.Ready()

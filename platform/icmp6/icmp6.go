@@ -31,6 +31,9 @@ var allRouters = netip.MustParseAddr("ff02::2")
 // Open opens the socket. Without the right to, the error is a
 // *platform.PermissionError that names CAP_NET_RAW.
 func Open() (*Conn, error) {
+	if err := supported(); err != nil {
+		return nil, err
+	}
 	c, err := net.ListenPacket("ip6:ipv6-icmp", "::")
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, &platform.PermissionError{Doing: "open ICMPv6 socket", Need: "CAP_NET_RAW", Err: err}

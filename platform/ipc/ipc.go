@@ -1,6 +1,6 @@
 // Package ipc is the local endpoint between the service and its tools: a unix
-// socket that every local user may connect to, where the other side's identity
-// is known.
+// socket, or on Windows a named pipe, that every local user may connect to, where
+// the other side's identity is known.
 //
 // What may be asked for, and by whom, is agent/control's business.
 package ipc
@@ -9,11 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
-	"syscall"
 )
 
 // ErrNotRunning says that nobody listens at the socket.
@@ -22,90 +18,27 @@ var ErrNotRunning = errors.New("nobody listens at the control socket")
 // Peer is the process at the other end of a connection. The zero value is
 // nobody, who is no administrator.
 type Peer struct {
-	UID, GID, PID int
-	Admin         bool // may change the machine: root
+	UID, GID, PID int    // UID and GID are -1 on Windows
+	User          string // Windows: the security identifier, as text
+	Admin         bool   // may change the machine: root, or an administrator with full rights
 }
 
-// Listen listens at path. Its folder is made with mode 0755, the socket gets
-// 0666. A socket that a dead service left is replaced; one that is alive, and any
-// other file, is not.
-func Listen(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make folder of socket: %w", err)
+// String names the user for people.
+func (p Peer) String() string {
+	if p.User != "" {
+		return "user " + p.User
 	}
-	if err := removeStale(path); err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen at socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("open socket to local users: %w", err)
-	}
-	return l, nil
+	return fmt.Sprintf("uid %d", p.UID)
 }
 
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look at socket: %w", err)
-	}
-	if info.Mode()&fs.ModeSocket == 0 {
-		return fmt.Errorf("listen at socket: %s is there and is no socket", path)
-	}
-	c, err := net.Dial("unix", path)
-	if err == nil {
-		c.Close()
-	}
-	if !refused(err) {
-		// Also a service that is too busy to answer lives.
-		return fmt.Errorf("listen at socket: somebody listens at %s already", path)
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove stale socket: %w", err)
-	}
-	return nil
-}
+// Listen listens at path. On Unix its folder is made with mode 0755, the socket
+// gets 0666; a socket that a dead service left is replaced; one that is alive, and
+// any other file, is not. On Windows path is the name of a pipe, or stands for one.
+func Listen(path string) (net.Listener, error) { return listen(path) }
 
 // Dial connects to the service at path. ErrNotRunning is the cause when there is
 // no socket, or nobody behind it.
-func Dial(ctx context.Context, path string) (net.Conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
-	switch {
-	case err == nil:
-		return c, nil
-	case errors.Is(err, fs.ErrNotExist), refused(err):
-		return nil, fmt.Errorf("%w: %s", ErrNotRunning, path)
-	}
-	return nil, fmt.Errorf("connect to control socket: %w", err)
-}
-
-// refused tells whether nobody listens at a socket that is there.
-func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+func Dial(ctx context.Context, path string) (net.Conn, error) { return dial(ctx, path) }
 
 // PeerOf tells who is at the other end of c, which must come from Listen.
-func PeerOf(c net.Conn) (Peer, error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return Peer{}, fmt.Errorf("read peer of %T: not a unix socket", c)
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return Peer{}, fmt.Errorf("read peer: %w", err)
-	}
-	var p Peer
-	if cerr := raw.Control(func(fd uintptr) { p, err = peer(fd) }); cerr != nil {
-		return Peer{}, fmt.Errorf("read peer: %w", cerr)
-	}
-	if err != nil {
-		return Peer{}, fmt.Errorf("read peer: %w", err)
-	}
-	p.Admin = p.UID == 0
-	return p, nil
-}
+func PeerOf(c net.Conn) (Peer, error) { return peerOf(c) }

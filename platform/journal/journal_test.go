@@ -19,12 +19,21 @@ func address(link, prefix string) Entry {
 	return Entry{Kind: Address, Link: link, Index: 2, Prefix: netip.MustParsePrefix(prefix)}
 }
 
+// opened are the journals of the tests by path.
+var opened = map[string]*Journal{}
+
+// open opens a journal as the next process does: the system has closed the file of
+// the one before, and Windows would not rename onto it otherwise.
 func open(t *testing.T, path string) *Journal {
 	t.Helper()
+	if last := opened[path]; last != nil {
+		_ = last.Close()
+	}
 	j, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	opened[path] = j
 	t.Cleanup(func() { _ = j.Close() })
 	return j
 }

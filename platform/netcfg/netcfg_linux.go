@@ -92,3 +92,6 @@ func toRoute(r Route) *netlink.Route {
 
 func (system) AddRoute(r Route) error { return explain("add route", netlink.RouteAdd(toRoute(r))) }
 func (system) DelRoute(r Route) error { return explain("remove route", netlink.RouteDel(toRoute(r))) }
+
+// routesHaveMetrics: the system tells routes apart by them.
+const routesHaveMetrics = true

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !windows && !darwin
 
 package netcfg
 
@@ -12,3 +12,6 @@ func (system) AddAddr(Addr) error     { return platform.Unsupported("adding an a
 func (system) DelAddr(Addr) error     { return platform.Unsupported("removing an address") }
 func (system) AddRoute(Route) error   { return platform.Unsupported("adding a route") }
 func (system) DelRoute(Route) error   { return platform.Unsupported("removing a route") }
+
+// routesHaveMetrics: the system tells routes apart by them.
+const routesHaveMetrics = true

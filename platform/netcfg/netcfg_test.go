@@ -29,12 +29,21 @@ func openJournal(t *testing.T) (*journal.Journal, string) {
 	return reopen(t, path), path
 }
 
+// opened are the journals of the tests by path.
+var opened = map[string]*journal.Journal{}
+
+// reopen opens a journal as the next process does: the system has closed the file of
+// the one before, and Windows would not rename onto it otherwise.
 func reopen(t *testing.T, path string) *journal.Journal {
 	t.Helper()
+	if last := opened[path]; last != nil {
+		_ = last.Close()
+	}
 	j, err := journal.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	opened[path] = j
 	t.Cleanup(func() { _ = j.Close() })
 	return j
 }

@@ -126,6 +126,6 @@ func lostAddr(have netstate.Snapshot, a Addr) bool {
 func lostRoute(have netstate.Snapshot, r Route) bool {
 	_, ok := have.Link(r.Link)
 	return ok && !slices.ContainsFunc(have.Routes, func(x netstate.Route) bool {
-		return x.Link == r.Link && x.Dst == r.Dst && x.Metric == r.Metric
+		return x.Link == r.Link && x.Dst == r.Dst && (x.Metric == r.Metric || !routesHaveMetrics)
 	})
 }

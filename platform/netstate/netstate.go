@@ -44,6 +44,7 @@ type Addr struct {
 	Deprecated bool          // preferred lifetime is over
 	Temporary  bool          // RFC 8981
 	Autoconf   bool          // made from a router advertisement's prefix (SLAAC)
+	CLAT       bool          // the operating system's own CLAT translates with it
 	ValidFor   time.Duration // 0: for ever
 }
 

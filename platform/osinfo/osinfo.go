@@ -48,6 +48,9 @@ func ForeignCLAT(s netstate.Snapshot, own Own) (Finding, bool) {
 			continue
 		}
 		for _, a := range l.Addrs {
+			if a.CLAT {
+				return Finding{unknown, l.Name, fmt.Sprintf("%s translates with the address %s", l.Name, a.Prefix.Addr())}, true
+			}
 			if netstate.Continuity.Contains(a.Prefix.Addr()) {
 				return Finding{guess(l.Name), l.Name, fmt.Sprintf("%s has the address %s", l.Name, a.Prefix.Addr())}, true
 			}

@@ -38,6 +38,8 @@ func TestEachCLATByName(t *testing.T) {
 
 func TestForeignCLAT(t *testing.T) {
 	eth := link(2, "eth0", "2001:db8:1::2/64")
+	mac := link(6, "en0", "2001:db8:1::2/64", "2001:db8:1::c1a7/64")
+	mac.Addrs[1].CLAT = true
 	tests := map[string]struct {
 		state netstate.Snapshot
 		own   Own
@@ -51,6 +53,7 @@ func TestForeignCLAT(t *testing.T) {
 		"networkd":                        {netstate.Snapshot{Links: []netstate.Link{eth, link(7, "cl-eth0")}, Routes: []netstate.Route{route("0.0.0.0/0", 7)}}, Own{}, "cl-eth0"},
 		"a route to the continuity range": {netstate.Snapshot{Links: []netstate.Link{eth, link(8, "x0")}, Routes: []netstate.Route{route("192.0.0.0/29", 8)}}, Own{}, "x0"},
 		"default route over ethernet":     {netstate.Snapshot{Links: []netstate.Link{link(2, "eth0", "192.0.2.7/24")}, Routes: []netstate.Route{route("0.0.0.0/0", 2)}}, Own{}, ""},
+		"the CLAT of macOS":               {netstate.Snapshot{Links: []netstate.Link{mac}}, Own{}, "en0"},
 		"192.0.0.8 is not in the range":   {netstate.Snapshot{Links: []netstate.Link{link(3, "x1", "192.0.0.8/32")}}, Own{}, ""},
 	}
 	for name, tt := range tests {

@@ -20,14 +20,14 @@ func TestPlacesOfEachSystem(t *testing.T) {
 	mac := "/Library/Application Support/Reach64"
 	windows := func(data string) layout {
 		root := filepath.Join(data, "Reach64")
-		return layout{root, filepath.Join(root, "state"), filepath.Join(root, "state")}
+		return layout{root, filepath.Join(root, "state"), filepath.Join(root, "state"), filepath.Join(root, "logs")}
 	}
 	tests := map[string]struct {
 		system, programData string
 		want                layout
 	}{
-		"Linux":                       {"linux", "", layout{"/etc/reach64", "/var/lib/reach64", "/run/reach64"}},
-		"macOS":                       {"darwin", "", layout{mac, mac + "/state", "/var/run/reach64"}},
+		"Linux":                       {"linux", "", layout{"/etc/reach64", "/var/lib/reach64", "/run/reach64", "/var/log/reach64"}},
+		"macOS":                       {"darwin", "", layout{mac, mac + "/state", "/var/run/reach64", "/Library/Logs/Reach64"}},
 		"Windows":                     {"windows", `D:\Data`, windows(`D:\Data`)},
 		"Windows without environment": {"windows", "", windows(`C:\ProgramData`)},
 	}
@@ -37,6 +37,18 @@ func TestPlacesOfEachSystem(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestControlSocketOfEachSystem(t *testing.T) {
+	for name, tt := range map[string]struct{ system, moved, want string }{
+		"Linux":                            {"linux", "", filepath.Join("run", "reach64.sock")},
+		"Windows: an administrator's pipe": {"windows", "", `\\.\pipe\ProtectedPrefix\Administrators\Reach64\control`},
+		"Windows, moved":                   {"windows", "run", filepath.Join("run", "reach64.sock")},
+	} {
+		if got := socketOf(tt.system, tt.moved, "run"); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
 	}
 }
 

@@ -1,9 +1,10 @@
-// Package svc talks to the system's service manager from inside the service:
-// readiness, a status text, the watchdog and the reload, in the protocol of
-// sd_notify(3).
+// Package svc is the system's service manager: systemd, launchd, or Windows' SCM.
+// From inside the service it is told of readiness, a status text, the watchdog and
+// the reload (sd_notify(3); the SCM's states); from outside the service is
+// installed, started and stopped.
 //
-// Without a service manager that listens, nothing happens. It installs and controls
-// no services, and does not decide whether the service is well.
+// Without a service manager that listens, nothing happens. It does not decide
+// whether the service is well.
 package svc
 
 import (
@@ -12,6 +13,15 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/sirupsen/logrus"
+)
+
+// Event is what a service manager tells the service while it runs.
+type Event uint8
+
+// The events.
+const (
+	Reload  Event = iota + 1 // the configuration is to be read again
+	Resumed                  // the machine was asleep
 )
 
 // Manager is the service manager that started this process, if one did. It is safe
@@ -38,7 +48,12 @@ func Connect(log logrus.FieldLogger) *Manager {
 func (m *Manager) Watchdog() time.Duration { return m.watchdog }
 
 // Ready says that the service has started, or has finished a reload.
-func (m *Manager) Ready() { m.tell(daemon.SdNotifyReady) }
+func (m *Manager) Ready() {
+	if started() {
+		report(eventStarted, "The service has started.")
+	}
+	m.tell(daemon.SdNotifyReady)
+}
 
 // Alive feeds the watchdog.
 func (m *Manager) Alive() {
@@ -48,7 +63,10 @@ func (m *Manager) Alive() {
 }
 
 // Status gives a person one line on how things are.
-func (m *Manager) Status(line string) { m.tell("STATUS=" + oneLine(line)) }
+func (m *Manager) Status(line string) {
+	report(eventChanged, line)
+	m.tell("STATUS=" + oneLine(line))
+}
 
 // Reloading says that a reload begins; Ready ends it.
 func (m *Manager) Reloading() {
@@ -58,7 +76,10 @@ func (m *Manager) Reloading() {
 }
 
 // Stopping says that the service ends.
-func (m *Manager) Stopping() { m.tell(daemon.SdNotifyStopping) }
+func (m *Manager) Stopping() {
+	report(eventStopped, "The service stops.")
+	m.tell(daemon.SdNotifyStopping)
+}
 
 // tell never fails the service: a manager that has gone away is no reason to stop.
 func (m *Manager) tell(state string) {

@@ -74,7 +74,7 @@ func (d *Device) Queues() []*Queue { return d.queues }
 
 // Offloads tells that packets carry their offload state, so that super-packets may
 // be written.
-func (d *Device) Offloads() bool { return true }
+func (d *Device) Offloads() bool { return hasOffloads }
 
 // ReadPacket reads from the first queue, see Queue.ReadPacket.
 func (d *Device) ReadPacket(buf []byte) (h vnethdr.Header, n int, err error) {

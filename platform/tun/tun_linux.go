@@ -188,3 +188,6 @@ func (d *Device) close() error {
 	}
 	return nil
 }
+
+// hasOffloads: packets carry their offload state.
+const hasOffloads = true

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !windows && !darwin
 
 package tun
 
@@ -24,3 +24,6 @@ func (port) writeParts(vnethdr.Header, [][]byte) error        { return errUnsupp
 func (port) attend() error                                    { return errUnsupported }
 func (*Device) close() error                                  { return errUnsupported }
 func check() error                                            { return platform.Unsupported("TUN device") }
+
+// hasOffloads: packets carry their offload state.
+const hasOffloads = true

@@ -70,6 +70,7 @@ var Table = map[string]Entry{
 	"platform/osinfo":       {Kind: Edge},
 	"platform/packet":       {Kind: Edge},
 	"platform/paths":        {Kind: Edge},
+	"platform/policy":       {Kind: Edge},
 	"platform/ping":         {Kind: Edge},
 	"platform/sock":         {Kind: Edge},
 	"platform/svc":          {Kind: Edge},
@@ -111,6 +112,7 @@ var Table = map[string]Entry{
 	"test/vnet":         {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
 	"test/endpoint":     {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
 	"test/netns":        {Kind: Lab, May: []string{"test/backup", "test/bench/load", "test/endpoint", "test/vnet"}},
+	"test/wine":         {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
 }
 
 // TagFolders are the only places for build tags, file names that end in an

@@ -1,0 +1,9 @@
+//go:build unix
+
+package paths
+
+// programData is for Windows alone.
+func programData() string { return "" }
+
+// secure has nothing to do: /etc, /var and /Library belong to root.
+func secure() error { return nil }

@@ -1,0 +1,6 @@
+//go:build !windows && !darwin
+
+package policy
+
+// read finds none: here policy is a folder of files.
+func read() (Policy, error) { return Policy{}, nil }

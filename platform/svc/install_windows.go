@@ -1,0 +1,99 @@
+package svc
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/svc"
+	"golang.org/x/sys/windows/svc/mgr"
+)
+
+const managerName = Name
+
+// dependencies have to run first: what the snapshot is read from.
+var dependencies = []string{"Nsi", "Tcpip"}
+
+// restarts are the delays before the service is started anew after a failure; the
+// last one stands for all further ones. A day without failure begins at the first.
+var restarts = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 16 * time.Second, time.Minute}
+
+const forgetAfter = 24 * time.Hour
+
+// preshutdown is how long the system waits for the service when it goes down.
+const preshutdown = 20 * time.Second
+
+// preshutdownInfo is SERVICE_PRESHUTDOWN_INFO of winsvc.h.
+type preshutdownInfo struct{ timeout uint32 } // milliseconds
+
+// finish sets what the library does not: what happens after a failure, also one that
+// the service reports itself; the time for a shutdown; an identity of its own.
+func finish() error { return opened(recoverable) }
+
+// opened does something with the installed service.
+func opened(do func(*mgr.Service) error) error {
+	m, err := mgr.Connect()
+	if err != nil {
+		return permitted("connect to the service manager", err)
+	}
+	defer m.Disconnect()
+	s, err := m.OpenService(Name)
+	if err != nil {
+		return permitted("open service", err)
+	}
+	defer s.Close()
+	return do(s)
+}
+
+func recoverable(s *mgr.Service) error {
+	var actions []mgr.RecoveryAction
+	for _, d := range restarts {
+		actions = append(actions, mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: d})
+	}
+	if err := s.SetRecoveryActions(actions, uint32(forgetAfter.Seconds())); err != nil {
+		return fmt.Errorf("set what happens after a failure: %w", err)
+	}
+	info := preshutdownInfo{uint32(preshutdown.Milliseconds())}
+	for what, err := range map[string]error{
+		"restart after a failure that the service reports": s.SetRecoveryActionsOnNonCrashFailures(true),
+		"the time for a shutdown":                          windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_PRESHUTDOWN_INFO, (*byte)(unsafe.Pointer(&info))),
+	} {
+		// Wine does not know these.
+		if err != nil && !errors.Is(err, windows.ERROR_INVALID_LEVEL) && !errors.Is(err, windows.ERROR_INVALID_PARAMETER) {
+			return fmt.Errorf("set %s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// How long a start may take, and how often it is looked at.
+const (
+	startLimit = 30 * time.Second
+	lookEvery  = 100 * time.Millisecond
+)
+
+// settle waits until a service that was started runs, or does not.
+func settle() error { return opened(runs) }
+
+func runs(s *mgr.Service) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for late := time.After(startLimit); ; {
+		status, err := s.Query()
+		switch {
+		case err != nil:
+			return permitted("query service", err)
+		case status.State == svc.Running:
+			return nil
+		case status.State == svc.Stopped:
+			return fmt.Errorf("start service: it has ended at once (code %d, of its own %d); its log says why", status.Win32ExitCode, status.ServiceSpecificExitCode)
+		}
+		select {
+		case <-look.C:
+		case <-late:
+			return fmt.Errorf("start service: it is not ready after %v", startLimit)
+		}
+	}
+}
