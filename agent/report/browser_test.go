@@ -53,7 +53,7 @@ func open(t *testing.T, url string) *browser {
 	ended := make(chan struct{})
 	go func() { _ = c.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		_ = c.Process.Kill()
+		_ = c.Process.Kill() // it has ended when it could be asked to
 		<-ended
 	})
 	var port, path string
@@ -75,8 +75,16 @@ func open(t *testing.T, url string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
 	b := &browser{t: t, conn: conn}
+	t.Cleanup(func() {
+		// Its helpers write to its folder until it has ended in order.
+		_ = websocket.JSON.Send(conn, map[string]any{"id": -1, "method": "Browser.close"})
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+		}
+		_ = conn.Close()
+	})
 	var target struct{ TargetID string }
 	b.call("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var session struct{ SessionID string }
