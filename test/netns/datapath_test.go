@@ -4,17 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/reach64/reach64/platform/tun"
 )
@@ -152,21 +148,15 @@ func playModem(args []string) error {
 	if len(args) != 1 {
 		return errors.New("want the name of the other namespace")
 	}
-	runtime.LockOSThread() // for good: it is in another namespace at the end
 	here, err := tun.Open("wwan0")
 	if err != nil {
 		return err
 	}
-	ns, err := os.Open(filepath.Join("/run/netns", args[0]))
+	there, err := tun.Open("wwan1")
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return err
-	}
-	there, err := tun.Open("wwan0")
-	if err != nil {
+	if err := ip("link", "set", "wwan1", "netns", args[0], "name", "wwan0"); err != nil {
 		return err
 	}
 	fmt.Println("ready")

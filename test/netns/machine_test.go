@@ -63,8 +63,8 @@ func (l *lab) boot() *machine {
 		}
 	}
 	layers := "lowerdir=" + tree(t) + ",upperdir=" + l.file("upper") + ",workdir=" + l.file("work")
-	if err := syscall.Mount("overlay", m.root, "overlay", 0, layers); err != nil {
-		t.Fatalf("mount the machine's root: %v", err)
+	if out, err := exec.Command("mount", "-t", "overlay", "overlay", "-o", layers, m.root).CombinedOutput(); err != nil {
+		t.Fatalf("mount the machine's root: %v: %s", err, out)
 	}
 	t.Cleanup(m.remove)
 	m.write("/etc/resolv.conf", "nameserver "+lanRouter+"\n")
@@ -77,11 +77,10 @@ func (l *lab) boot() *machine {
 func (m *machine) on() {
 	m.l.t.Helper()
 	// Outside the client's namespace: nspawn goes there by itself.
-	c := exec.Command("systemd-nspawn", "-q", "-D", m.root, "--boot", "--register=no", "--keep-unit", "--console=passive",
+	c := exec.Command("setsid", "systemd-nspawn", "-q", "-D", m.root, "--boot", "--register=no", "--keep-unit", "--console=passive",
 		"--network-namespace-path=/run/netns/"+m.l.client.name, "--bind=/dev/net/tun", "--resolv-conf=off", "--timezone=off",
 		"--capability=CAP_NET_ADMIN,CAP_NET_RAW,CAP_BPF,CAP_PERFMON", "--system-call-filter=bpf")
 	c.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	m.nspawn = m.l.run("machine", c)
 	eventually(m.l.t, 60*time.Second, "systemd has booted", func() error {
 		out, err := m.try(5*time.Second, "systemctl", "is-system-running")
@@ -109,7 +108,7 @@ func (m *machine) off() {
 // remove shuts it down for good.
 func (m *machine) remove() {
 	m.off()
-	if err := poll(5*time.Second, func() error { return syscall.Unmount(m.root, 0) }); err != nil {
+	if err := poll(5*time.Second, func() error { return exec.Command("umount", m.root).Run() }); err != nil {
 		m.l.t.Errorf("unmount the machine's root: %v", err)
 	}
 }
