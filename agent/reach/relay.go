@@ -1,6 +1,9 @@
 package reach
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // RelayUse says when the flows of a CLAT end on this machine and go on from sockets
 // of its own IPv6 address (tunnel/relay), instead of each packet being translated.
@@ -48,7 +51,7 @@ func (m *Machine) carry(c CLAT, has64 bool, no64 string, w World) (_ CLAT, why R
 	case m.set.Relay == RelayNever || !relays[why]:
 		return c, why, detail, ""
 	default:
-		note = "packets are not translated: " + detail + " (" + string(why) + ")"
+		note = "packets are not translated: " + strings.ReplaceAll(detail, "\n", "; ") + " (" + string(why) + ")"
 	}
 	c.Relay, c.Net64 = true, netip.Prefix{}
 	if w.Failed.Reason != "" && w.Failed.For == c {

@@ -185,3 +185,23 @@ func TestEveryExitCodeHasAHeadline(t *testing.T) {
 		}
 	}
 }
+
+func TestFlowsOfTheRelay(t *testing.T) {
+	s := working()
+	s.Datapath = Ptr("relay")
+	s.Counters = map[string]uint64{"tcp-opened": 5, "tcp-ended": 3, "udp-opened": 2, "echo-opened": 1, "echo-ended": 1, "4to6-bytes": 1000, "6to4-bytes": 70, "4to6-dropped-malformed": 4}
+	var text bytes.Buffer
+	if err := s.Text(&text, now, "1.2.3", Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Flows      8, of which 4 are open; 1000 bytes out, 70 in", "4 dropped"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in:\n%s", want, text.String())
+		}
+	}
+	s = working()
+	text.Reset()
+	if err := s.Text(&text, now, "1.2.3", Style{}); err != nil || strings.Contains(text.String(), "Flows ") {
+		t.Errorf("flows of a translator, %v:\n%s", err, text.String())
+	}
+}

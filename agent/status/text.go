@@ -92,6 +92,7 @@ func (s Status) textNetwork(b *strings.Builder, now time.Time, version string) {
 		row(b, "Restart", map[string]string{FlowsResume: "connections stall while the service is started anew, and go on",
 			FlowsEnd: "connections end when the service is started anew"}[c.Restart])
 	}
+	row(b, "Flows", s.flows())
 	row(b, "Packets", s.packets())
 	row(b, "Service", fmt.Sprintf("reach64 %s, pid %d, running for %s", version, s.PID, ago(now, s.Started)))
 }
@@ -109,6 +110,18 @@ func (s Status) textUplinks() string {
 	return strings.Join(out, ", ")
 }
 
+// flows sums the counters of a relay up.
+func (s Status) flows() string {
+	if deref(s.Datapath) != "relay" {
+		return ""
+	}
+	opened, ended := uint64(0), uint64(0)
+	for _, p := range []string{"tcp", "udp", "echo"} {
+		opened, ended = opened+s.Counters[p+"-opened"], ended+s.Counters[p+"-ended"]
+	}
+	return fmt.Sprintf("%d, of which %d are open; %d bytes out, %d in", opened, opened-min(ended, opened), s.Counters["4to6-bytes"], s.Counters["6to4-bytes"])
+}
+
 // packets sums the counters up.
 func (s Status) packets() string {
 	dropped := uint64(0)
@@ -119,7 +132,7 @@ func (s Status) packets() string {
 	}
 	out, in := s.Counters["4to6-translated"], s.Counters["6to4-translated"]
 	switch {
-	case s.CLAT == nil && out+in+dropped == 0:
+	case s.CLAT == nil && out+in+dropped == 0, deref(s.Datapath) == "relay" && dropped == 0:
 		return ""
 	case dropped > 0:
 		return fmt.Sprintf("%d out, %d in, %d dropped (reach64 status -v says why)", out, in, dropped)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/reach64/reach64/platform"
@@ -137,18 +138,18 @@ func (d *Device) set(fd int) error {
 		return fmt.Errorf("set offloads of %s: %w", d.name, err)
 	}
 	var err error
-	if d.index, err = ifreq(d.name, unix.SIOCGIFINDEX, 0); err != nil {
+	if d.index, err = indexOf(d.name); err != nil {
 		return fmt.Errorf("read index of %s: %w", d.name, err)
 	}
-	if _, err = ifreq(d.name, unix.SIOCSIFTXQLEN, queueLength); err != nil {
+	// By netlink: the ioctl for it is refused in user namespaces.
+	if err := netlink.LinkSetTxQLen(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: d.index}}, queueLength); err != nil {
 		return fmt.Errorf("set queue length of %s: %w", d.name, err)
 	}
 	return nil
 }
 
-// ifreq makes a request about an interface in the namespace of the calling thread,
-// as TUNSETIFF did. value goes in and comes out.
-func ifreq(name string, request uint, value uint32) (int, error) {
+// indexOf asks in the namespace of the calling thread, as TUNSETIFF did.
+func indexOf(name string) (int, error) {
 	s, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EAFNOSUPPORT) {
 		s, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -161,8 +162,7 @@ func ifreq(name string, request uint, value uint32) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	req.SetUint32(value)
-	err = unix.IoctlIfreq(s, request, req)
+	err = unix.IoctlIfreq(s, unix.SIOCGIFINDEX, req)
 	return int(req.Uint32()), err
 }
 
