@@ -139,7 +139,7 @@ func (m *machine) command(ctx context.Context, program string, args ...string) (
 		return nil, err
 	}
 	c := exec.CommandContext(ctx, "nsenter", append([]string{"-t", leader, "-a", "-r", "-w", program}, args...)...)
-	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "HOME=/root"}
+	c.Env = []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "HOME=/root"}
 	c.WaitDelay = time.Second
 	return c, nil
 }

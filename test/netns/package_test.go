@@ -349,3 +349,35 @@ func (f *flow) goesOn() {
 		return nil
 	})
 }
+
+// TestServiceOfACopiedBinary: who brings the program alone installs the service by
+// its verb.
+func TestServiceOfACopiedBinary(t *testing.T) {
+	l, m := networkForMachine(t)
+	program, err := os.ReadFile(binary(t, "reach64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, beforeNet := m.files(), l.client.state()
+	const path = "/usr/local/bin/reach64"
+	m.write(path, string(program))
+	m.must("chmod", "755", path)
+	m.configure("")
+	m.must(path, "service", "install")
+	m.must(path, "service", "start")
+	m.up()
+	l.works()
+	if out := m.must(path, "service", "status"); !strings.Contains(out, "running") {
+		t.Errorf("service status: %s", out)
+	}
+	m.must(path, "service", "restart")
+	m.up()
+	m.must(path, "service", "stop")
+	m.is("is-active", "inactive")
+	m.must(path, "service", "uninstall")
+	l.client.unchanged(beforeNet)
+	m.must("rm", "-r", path, "/etc/reach64", "/var/lib/reach64", "/var/log/reach64") // the administrator's
+	if diff := left(before, m.files()); diff != "" {
+		t.Errorf("files after service uninstall (-before +after):\n%s", diff)
+	}
+}
