@@ -51,3 +51,18 @@ func (m *Monitor) read(file string) []netip.Addr {
 	}
 	return parseResolvConf(text)
 }
+
+// empty tells whether nothing is known of any link in particular.
+func (k known) empty() bool {
+	for link := range k.index {
+		if link != 0 {
+			return false
+		}
+	}
+	for link := range k.name {
+		if link != "" {
+			return false
+		}
+	}
+	return true
+}

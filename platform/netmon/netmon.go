@@ -46,6 +46,7 @@ func (m *Monitor) Snapshot() (netstate.Snapshot, error) { return m.snapshot() }
 
 // Run watches until ctx ends.
 func (m *Monitor) Run(ctx context.Context) error {
+	defer m.bus.Store(nil)        // nobody hears of its changes any more
 	raw := make(chan struct{}, 1) // filled by watch; full means that news is waiting
 	done := make(chan error, 1)   // one value, from the goroutine below
 	go func() { done <- m.watch(ctx, raw) }()

@@ -19,21 +19,6 @@ type known struct {
 	name  map[string][]netip.Addr
 }
 
-// empty tells whether nothing is known of any link in particular.
-func (k known) empty() bool {
-	for link := range k.index {
-		if link != 0 {
-			return false
-		}
-	}
-	for link := range k.name {
-		if link != "" {
-			return false
-		}
-	}
-	return true
-}
-
 // add takes a server of 4 or 16 bytes in; link counts unless it is 0, else name.
 func (k *known) add(link int, name string, raw []byte) {
 	a, ok := netip.AddrFromSlice(raw)
