@@ -192,7 +192,7 @@ func TestDemoWithoutRoot(t *testing.T) {
 		}
 		t.Skip(out.stdout)
 	}
-	if err != nil || code != 0 || !strings.Contains(out.stdout, "namespaces of uid 65534") || !strings.Contains(out.stdout, "Datapath  relay") ||
+	if err != nil || code != 0 || !strings.Contains(out.stdout, "namespaces of uid 65534") || !strings.Contains(out.stdout, "relay (relay-carries-ipv4)") ||
 		!strings.Contains(out.stdout, "The demo worked") {
 		t.Errorf("exit code %d, %v:\n%s%s", code, err, out.stdout, out.stderr)
 	}
