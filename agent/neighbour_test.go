@@ -53,12 +53,15 @@ func TestNeighbour(t *testing.T) {
 				}
 				n.find(acquaintance{2, clat, own, router})
 				time.Sleep(neighbourFirst + neighbourAgain + 10*time.Second)
+				synctest.Wait()
 				if n.dropped(clat) != tt.lost || len(n.changed) > 0 != tt.lost {
 					t.Errorf("lost: %v, news: %v; want %v", n.dropped(clat), len(n.changed) > 0, tt.lost)
 				}
 				n.find(acquaintance{})
+				synctest.Wait()
 				before := asked[clat]
 				time.Sleep(10 * time.Minute)
+				synctest.Wait()
 				if asked[clat] != before {
 					t.Error("asks on when there is nothing to ask")
 				}
