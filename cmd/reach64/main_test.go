@@ -22,6 +22,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("REACH64_CONFIG_DIR", e.WorkDir+"/etc")
 			e.Setenv("REACH64_STATE_DIR", e.WorkDir+"/state")
 			e.Setenv("REACH64_RUN_DIR", e.WorkDir+"/run")
 			e.Setenv("REACH64_POLICY_DIR", e.WorkDir+"/policy.d")

@@ -1,9 +1,10 @@
 // Package paths says where the files of reach64 are on this operating system:
 // configuration, state, run-time files and the control socket.
 //
-// It makes nothing but the folders that Secure guards. The environment variables REACH64_STATE_DIR, REACH64_RUN_DIR and
-// REACH64_POLICY_DIR move state, run-time files and policy, so that labs can run
-// several services beside each other.
+// It makes nothing but the folders that Secure guards. The environment variables
+// REACH64_CONFIG_DIR, REACH64_STATE_DIR, REACH64_RUN_DIR and REACH64_POLICY_DIR move
+// configuration, state, run-time files and policy, so that labs can run several
+// services beside each other.
 package paths
 
 import (
@@ -36,14 +37,16 @@ func placesOf(system, programData string) layout {
 }
 
 // ConfigFile is the configuration file that is read when none is named.
-func ConfigFile() string { return filepath.Join(places().config, "reach64.toml") }
+func ConfigFile() string { return filepath.Join(configDir(), "reach64.toml") }
+
+func configDir() string { return env("REACH64_CONFIG_DIR", places().config) }
 
 // ConfDir is the folder for drop-ins to ConfigFile.
-func ConfDir() string { return filepath.Join(places().config, "conf.d") }
+func ConfDir() string { return filepath.Join(configDir(), "conf.d") }
 
 // PolicyDir is the folder for policy, which wins over everything else. The
 // administrator alone may write there.
-func PolicyDir() string { return env("REACH64_POLICY_DIR", filepath.Join(places().config, "policy.d")) }
+func PolicyDir() string { return env("REACH64_POLICY_DIR", filepath.Join(configDir(), "policy.d")) }
 
 // StateDir holds what outlives a run: the journal and the secret.
 func StateDir() string { return env("REACH64_STATE_DIR", places().state) }
