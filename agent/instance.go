@@ -97,15 +97,19 @@ func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLA
 	}
 	in.engine = clat.New(a.log, in.dev, tr)
 	in.engine.Unreachable = func() { notify(a.unreach) }
-	var run context.Context
-	run, in.stop = context.WithCancel(context.WithoutCancel(ctx))
+	a.spawn(ctx, in, in.engine.Run)
+	return in, nil
+}
+
+// spawn runs the instance's engine until close.
+func (a *Agent) spawn(ctx context.Context, in *instance, engine func(context.Context) error) {
+	ctx, in.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(in.done)
-		if in.err = in.engine.Run(run); in.err != nil {
+		if in.err = engine(ctx); in.err != nil {
 			notify(a.broken)
 		}
 	}()
-	return in, nil
 }
 
 // draw derives the CLAT's IPv6 address of this network; try counts duplicates.

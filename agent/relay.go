@@ -57,14 +57,7 @@ func (a *Agent) openRelay(ctx context.Context, have netstate.Snapshot, want reac
 	}
 	in.relay = engine
 	in.relay.Unreachable = func() { notify(a.unreach) }
-	var run context.Context
-	run, in.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer close(in.done)
-		if in.err = in.relay.Run(run); in.err != nil {
-			notify(a.broken)
-		}
-	}()
+	a.spawn(ctx, in, in.relay.Run)
 	return in, nil
 }
 
