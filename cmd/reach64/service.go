@@ -29,7 +29,7 @@ import (
 // file's TimeoutStopSec is longer.
 const stopLimit = 15 * time.Second
 
-// trimAfter is when the start is over.
+// trimAfter is when the start, or a change of network, is over.
 const trimAfter = 15 * time.Second
 
 // service is the agent with what belongs to the process around it: configuration
@@ -111,6 +111,7 @@ func (s *service) run(ctx context.Context) error {
 			if line := fmt.Sprintf("%s, path %s: %s", st.Class, st.Path, st.Sentence); line != last {
 				s.manager.Status(line)
 				last = line
+				trim.Reset(trimAfter)
 			}
 		}
 	}
