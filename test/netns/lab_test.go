@@ -105,7 +105,8 @@ func bareLab(t *testing.T) *lab {
 	if l.tmp, err = tempDir("lab"); err != nil {
 		t.Fatal(err)
 	}
-	l.env = []string{"REACH64_CONFIG_DIR=" + l.file("etc"), "REACH64_STATE_DIR=" + l.file("state"), "REACH64_RUN_DIR=" + l.file("run"),
+	l.env = []string{"REACH64_CONFIG_DIR=/nonexistent", // nobody can read what is in tmp
+		"REACH64_STATE_DIR=" + l.file("state"), "REACH64_RUN_DIR=" + l.file("run"),
 		"HOME=" + l.tmp, "XDG_CONFIG_HOME=" + l.file("xdg"), "XDG_CACHE_HOME=" + l.file("xdg"), "LC_ALL=C"}
 	t.Cleanup(l.close)
 	return l
