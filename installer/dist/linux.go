@@ -15,8 +15,8 @@ import (
 // rpmArch are rpm's names of processors; deb's are Go's.
 var rpmArch = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
 
-// package_ makes a deb or rpm by nfpm.
-func (d *dist) package_(ctx context.Context, t target, format, binary string) error {
+// pack makes a deb or rpm by nfpm.
+func (d *dist) pack(ctx context.Context, t target, format, binary string) error {
 	recipe, err := os.ReadFile("installer/linux/nfpm.yaml")
 	if err != nil {
 		return fmt.Errorf("read recipe: %w", err)

@@ -151,7 +151,7 @@ func (d *dist) target(ctx context.Context, t target) error {
 		}
 	case "linux":
 		for _, format := range []string{"deb", "rpm"} {
-			if err := d.package_(ctx, t, format, binary); err != nil {
+			if err := d.pack(ctx, t, format, binary); err != nil {
 				return err
 			}
 		}

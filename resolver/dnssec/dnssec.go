@@ -9,7 +9,7 @@
 //
 // It is pure: it asks through a port, gets the time as an argument, caches nothing
 // beyond one call, and starts nothing. It does not resolve: the port leads to a
-// recursive resolver, which is asked with DO=1 and CD=1 (Question) and need not be
+// recursive resolver, which is asked with DO=1 and CD=1, and need not be
 // trusted. It does not follow anchors that roll over (RFC 5011) and knows no
 // negative trust anchors.
 //
@@ -25,7 +25,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Exchanger asks a recursive resolver. It sends the message of Question or one that
+// Exchanger asks a recursive resolver, with DO=1 and CD=1 (spec R7050-24), or in a way that
 // means the same, and returns the answer, whatever its response code is. An answer
 // that is truncated is to be fetched again by TCP.
 type Exchanger interface {
@@ -38,21 +38,6 @@ type ExchangeFunc func(ctx context.Context, name string, qtype uint16) (*dns.Msg
 // Exchange calls f.
 func (f ExchangeFunc) Exchange(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
 	return f(ctx, name, qtype)
-}
-
-// udpSize, in bytes, is offered by EDNS: never fragmented on IPv6.
-const udpSize = 1232
-
-// Question is the message to ask with: recursion desired, DNSSEC records wanted
-// (DO), and checking disabled (CD), so that the resolver hands out what it did not
-// find valid, and a DNS64 does not synthesize (RFC 6147 section 5.5, spec
-// R7050-24).
-func Question(name string, qtype uint16) *dns.Msg {
-	q := new(dns.Msg)
-	q.SetQuestion(dns.Fqdn(name), qtype)
-	q.CheckingDisabled = true
-	q.SetEdns0(udpSize, true)
-	return q
 }
 
 // Verdict is the security status of an answer, RFC 4035 section 4.3.
