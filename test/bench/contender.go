@@ -32,6 +32,7 @@ type bench struct {
 	self       string // this program
 	dir        string // logs and configurations; goes in the end
 	doc        *report.Doc
+	congestion string // TCP congestion control of both ends; empty: the machine's
 	peer       *space
 	server     *process
 	softirq    []int
@@ -295,7 +296,7 @@ func (b *bench) describe(ctx context.Context) {
 		{Name: "reach64", Value: first},
 		{Name: "kernel", Value: read("/proc/sys/kernel/osrelease")},
 		{Name: "processors", Value: fmt.Sprintf("%d, %s", runtime.NumCPU(), model)},
-		{Name: "TCP congestion control", Value: read("/proc/sys/net/ipv4/tcp_congestion_control")},
+		{Name: "TCP congestion control", Value: cmpOr(b.congestion, read("/proc/sys/net/ipv4/tcp_congestion_control"))},
 		{Name: "load before", Value: read("/proc/loadavg")},
 		{Name: "Go", Value: runtime.Version()},
 	}

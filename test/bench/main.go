@@ -38,6 +38,7 @@ type options struct {
 	out        string
 	binary     string
 	soak       time.Duration
+	congestion string // TCP congestion controls to choose from
 }
 
 func main() {
@@ -55,6 +56,8 @@ func main() {
 	}
 }
 
+func comma(r rune) bool { return r == ',' }
+
 func parse(args []string) (options, error) {
 	var o options
 	var only, contenders string
@@ -67,13 +70,13 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.out, "out", "artifacts/bench", "`folder` for bench.json, bench.md and bench.svg")
 	f.StringVar(&o.binary, "binary", "bin/reach64", "the reach64 `program`")
 	f.DurationVar(&o.soak, "soak", 0, "instead of measuring, carry mixed traffic for so `long` on each datapath")
+	f.StringVar(&o.congestion, "congestion", "cubic,reno", "TCP congestion `controls`, the first that the kernel allows in a namespace is taken; empty leaves the machine's")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q is too much", f.Arg(0))
 	}
-	comma := func(r rune) bool { return r == ',' }
 	o.only, o.contenders = strings.FieldsFunc(only, comma), strings.FieldsFunc(contenders, comma)
 	if o.rounds == 0 {
 		o.rounds = 5
