@@ -64,7 +64,7 @@ func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.BoolVar(&o.quick, "quick", false, "fewer and shorter measurements, two rounds: some minutes")
 	f.IntVar(&o.rounds, "rounds", 0, "how many `rounds`; 0 takes 2 with -quick, else 5")
-	f.DurationVar(&o.long, "long", 0, "how `long` each measurement takes; 0 takes 1s with -quick, else 3s")
+	f.DurationVar(&o.long, "long", 0, "how `long` each measurement takes, three times that with many streams; 0 takes 1s with -quick, else 3s")
 	f.StringVar(&only, "only", "", "run only steps whose name has one of these `words`, with commas between")
 	f.StringVar(&contenders, "contenders", "", "measure only these `names`, with commas between")
 	f.StringVar(&o.out, "out", "artifacts/bench", "`folder` for bench.json, bench.md and bench.svg")
