@@ -5,6 +5,7 @@ import (
 
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -14,6 +15,20 @@ type place struct {
 	name         string
 	enter, leave func(*roam)
 	right        func(status) bool // and never so in the base network
+}
+
+const (
+	probeTimeout = time.Second     // of the configuration here
+	silence      = 3 * time.Second // agent/reach: how long nothing must answer
+	dnsTries     = 8 * time.Second // resolver/dnsq: 1, 2 and 5 seconds
+)
+
+// evidence is how long the evidence for a place takes by the rules, beside what the
+// documents on the way tell.
+var evidence = map[string]time.Duration{
+	"broken-ipv4": probeTimeout + silence,
+	"broken-clat": probeTimeout + silence,
+	"broken-ipv6": dnsTries + silence,
 }
 
 // roam is the base network with all that the places need:
@@ -27,7 +42,8 @@ type place struct {
 // another server of the same name with IPv6.
 type roam struct {
 	*lab
-	s *service
+	s      *service
+	routes *process // ip monitor
 }
 
 const (
@@ -202,7 +218,7 @@ func startRoam(l *lab) *roam {
 	l.access("wifi", "wlan0", 1, "--prefix", ownPrefix, "--pio", "2001:db8:2::/64")
 	l.access("corp", "da0", 2, "--prefix", daPrefix, "--pio", "fd12:3456:789a:1000::/64", "--ra=false")
 	l.online()
-	r := &roam{l, l.service(serverName, "[probe]\ninterval = \"10s\"\ntimeout = \"1s\"\n")}
+	r := &roam{lab: l, s: l.service(serverName, fmt.Sprintf("[probe]\ninterval = \"10s\"\ntimeout = %q\n", probeTimeout))}
 	r.post("/")
 	return r
 }
@@ -212,5 +228,21 @@ func (r *roam) start() *follower {
 	r.t.Helper()
 	r.s.p = r.client.start("reach64", "sh", "-c", "mkdir -p /var/lib/dhcp; mount -t tmpfs leases /var/lib/dhcp; exec \"$0\" run --config \"$1\"", r.s.binary, r.s.conf)
 	r.s.up()
+	r.routes = r.client.start("monitor", "ip", "-ts", "-6", "monitor", "route")
 	return r.s.follow()
+}
+
+// routed is when the kernel learned of the last default route over a link, or zero.
+func (r *roam) routed(link string) (last time.Time) {
+	r.t.Helper()
+	for line := range strings.Lines(r.routes.output()) {
+		if at, what, ok := strings.Cut(strings.TrimPrefix(line, "["), "] default via "); ok && strings.Contains(what, " dev "+link+" ") {
+			t, err := time.ParseInLocation("2006-01-02T15:04:05.999999", at, time.Local)
+			if err != nil {
+				r.t.Fatalf("ip monitor: %v", err)
+			}
+			last = t
+		}
+	}
+	return last
 }
