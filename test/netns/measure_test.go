@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -56,7 +57,7 @@ func TestIdleFootprint(t *testing.T) {
 		t.Fatal(err)
 	}
 	rate := float64(wakeUps(t, pid)-woken) / period.Seconds()
-	rss, err := resident(pid)
+	rss, _, err := resident(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,18 +124,20 @@ func cpuTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// resident is a process' memory in KiB.
-func resident(pid int) (int, error) {
+// resident is a process' memory in KiB, and what of it is its own: the rest are pages
+// of files, which the system reads again, and takes back, as it likes.
+func resident(pid int) (all, own int, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			return strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
-		}
+	field := func(name string) int {
+		_, rest, _ := strings.Cut(string(b), "\n"+name+":")
+		n, e := strconv.Atoi(strings.Fields(rest + " none")[0])
+		err = errors.Join(err, e)
+		return n
 	}
-	return 0, fmt.Errorf("no VmRSS of %d", pid)
+	return field("VmRSS"), field("RssAnon"), err
 }
 
 // besidePeer makes a lab with no NAT64 in the way: the peer holds the synthesized

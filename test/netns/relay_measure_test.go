@@ -99,7 +99,7 @@ func TestRelayCarriesManyFlows(t *testing.T) {
 	l.server.role("tcpecho", "[::]:7000")
 	s := l.service(documentation, "[discovery]\nprefixes = [\""+ownPrefix+"\"]\n").start()
 	s.waitStatus("the relay is up", 20*time.Second, func(st status) bool { return deref(st.Datapath) == "relay" && st.CLAT.Ready })
-	before, err := resident(s.p.pid())
+	before, _, err := resident(s.p.pid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestRelayCarriesManyFlows(t *testing.T) {
 	for _, n := range []int{1000, 4000, 5000} {
 		l.client.role("crowd", strconv.Itoa(n), documentation+":7000").waitFor("are open")
 		flows += n
-		rss, err := resident(s.p.pid())
+		rss, _, err := resident(s.p.pid())
 		if err != nil {
 			t.Fatal(err)
 		}
