@@ -23,10 +23,12 @@ type Edges struct {
 	Configure Configurator
 	// OpenDevice makes a TUN with that many queues where the system can, one elsewhere.
 	OpenDevice func(name string, queues int) (Device, error)
-	Steer      func(Steer) (Steering, error)
-	RA         discover.RAReader // nil where router advertisements cannot be read
-	DialLink   func(link string) Dialer
-	Dial       Dialer // over whatever route the system has
+	// Queues is how many the tun datapath asks for: a worker each, and a core each.
+	Queues   int
+	Steer    func(Steer) (Steering, error)
+	RA       discover.RAReader // nil where router advertisements cannot be read
+	DialLink func(link string) Dialer
+	Dial     Dialer // over whatever route the system has
 	// DialFlows dials for the relay over a link; nil: the relay cannot be used.
 	DialFlows func(link string) relay.Dialer
 	// Foreign tells what other CLAT is at work and over which link, "" none.

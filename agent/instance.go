@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"time"
 
@@ -74,7 +73,7 @@ func (a *Agent) open(ctx context.Context, have netstate.Snapshot, want reach.CLA
 	for in.addr6, in.neutral = a.draw(want, in.try); siit.IsReservedIID(in.addr6); in.addr6, in.neutral = a.draw(want, in.try) {
 		in.try++
 	}
-	if in.dev, err = a.edges.OpenDevice(deviceName, runtime.GOMAXPROCS(0)); err != nil {
+	if in.dev, err = a.edges.OpenDevice(deviceName, max(1, a.edges.Queues)); err != nil {
 		return nil, fmt.Errorf("open device: %w", err)
 	}
 	in.devName = in.dev.Name()

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,6 +24,9 @@ import (
 
 // SystemEdges returns the edges of the operating system that this program runs
 // on. Changes are journalled in j. The returned function closes what was opened.
+//
+// It lets Go use one core more than there are, since the workers of the tun datapath
+// may hold all of them while they wait for packets.
 func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), error) {
 	monitor, err := netmon.New(log)
 	if err != nil {
@@ -32,8 +36,11 @@ func SystemEdges(log logrus.FieldLogger, j *journal.Journal) (Edges, func(), err
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return Edges{}, nil, fmt.Errorf("listen for router advertisements: %w", err)
 	}
+	cores := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(cores + 1)
 	e := Edges{
 		Monitor:   monitor,
+		Queues:    cores,
 		Configure: netcfg.New(j, log),
 		OpenDevice: func(name string, queues int) (Device, error) {
 			d, err := tun.OpenQueues(name, queues)

@@ -18,14 +18,15 @@ import (
 
 // transfer is one system call or a batch of them.
 type transfer struct {
-	mu   sync.Mutex
-	trap uintptr // the system call: readv or writev
-	hdr  [vnethdr.Size]byte
-	over [1]byte // a packet longer than the buffer ends in here
-	iov  [1 + MaxParts]unix.Iovec
-	used int // of iov
-	poll [2]unix.PollFd
-	pace pace
+	mu        sync.Mutex
+	trap      uintptr // the system call: readv or writev
+	hdr       [vnethdr.Size]byte
+	over      [1]byte // a packet longer than the buffer ends in here
+	iov       [1 + MaxParts]unix.Iovec
+	used      int // of iov
+	poll      [2]unix.PollFd
+	pace      pace
+	scheduled time.Time // when it last was, about
 }
 
 func newTransfer(trap uintptr) *transfer { return &transfer{trap: trap} }
@@ -70,16 +71,32 @@ func (q *Queue) vector(t *transfer, event int16) (n int, e unix.Errno) {
 		if n, e = call(t.trap, uintptr(q.fd), unsafe.Pointer(&t.iov[0]), t.used); e != unix.EAGAIN {
 			return n, e
 		}
-		q.wait(t, event)
+		q.wait(t, event, forever)
 	}
 	return 0, unix.EBADF
 }
 
-// wait waits until fd is ready or the device is closed.
-func (q *Queue) wait(t *transfer, event int16) {
+// forever is no limit to wait.
+const forever = -1
+
+// wait waits until fd is ready or the device is closed, at most so many milliseconds. It
+// tells whether there is reason to try again.
+func (q *Queue) wait(t *transfer, event int16, milliseconds int) bool {
 	t.poll = [2]unix.PollFd{{Fd: int32(q.fd), Events: event}, {Fd: int32(q.device.wake), Events: unix.POLLIN}}
-	_, _ = unix.Poll(t.poll[:], -1) // what went wrong shows at the next attempt
+	n, err := unix.Poll(t.poll[:], milliseconds) // what went wrong shows at the next attempt
+	return n != 0 || err != nil
 }
+
+// Go's monitor thread takes the processor from a goroutine that has not been scheduled
+// for 10 ms as soon as it waits in the kernel. Whenever it has done so it looks every
+// 20 us whether there is more to take: thousands of wake-ups a second for some hundred
+// packets. So while packets come, a reader has itself scheduled before, and waits
+// in pieces.
+const (
+	stint  = 6 * time.Millisecond // at most so long between two schedulings
+	piece  = 8                    // milliseconds of wait
+	pieces = 10                   // without a packet: none are expected any more
+)
 
 // await waits until packets are there, or for a moment, as t.pace says.
 func (q *Queue) await(t *transfer) {
@@ -88,8 +105,17 @@ func (q *Queue) await(t *transfer) {
 		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &span, nil) // a signal may end it early
 		return
 	}
-	begin := time.Now()
-	q.wait(t, unix.POLLIN)
+	begin, ready := time.Now(), false
+	for i := 0; i < pieces && !ready; i++ {
+		if now := time.Now(); now.Sub(t.scheduled) > stint {
+			runtime.Gosched()
+			t.scheduled = now
+		}
+		ready = q.wait(t, unix.POLLIN, piece)
+	}
+	if !ready {
+		q.wait(t, unix.POLLIN, forever)
+	}
 	t.pace.waited(time.Since(begin))
 }
 
