@@ -16,7 +16,7 @@ const module = "github.com/reach64/reach64/"
 // tested are the packages whose tests run under Wine.
 var tested = []string{
 	"agent", "agent/config", "agent/control", "cmd/reach64",
-	"platform/directaccess", "platform/ipc", "platform/journal", "platform/lock", "platform/netcfg", "platform/netmon",
+	"platform/directaccess", "platform/icmp6", "platform/ipc", "platform/journal", "platform/lock", "platform/netcfg", "platform/netmon",
 	"platform/osinfo", "platform/paths", "platform/policy", "platform/sock", "platform/svc", "platform/tun",
 	"resolver/discover", "resolver/dns64", "resolver/dnsq", "resolver/portal", "resolver/probe", "resolver/system",
 	"tunnel/clat", "tunnel/dial", "tunnel/forward", "tunnel/relay", "test/endpoint", "test/vnet",
