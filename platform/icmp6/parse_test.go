@@ -116,7 +116,7 @@ func TestWhichMessagesAreAdvertisements(t *testing.T) {
 		"another type":                 {changed(0, 133), router, how{3, 255, netip.Addr{}}, false},
 		"another code":                 {changed(1, 1), router, how{3, 255, netip.Addr{}}, false},
 		"an empty one":                 {nil, router, how{3, 255, group}, false},
-		"an IPv4 address             ": {good, "169.254.1.1", how{3, 255, group}, false},
+		"an IPv4 address":              {good, "169.254.1.1", how{3, 255, group}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var from netip.Addr
