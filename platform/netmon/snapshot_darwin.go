@@ -35,7 +35,7 @@ func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 		link := netstate.Link{Index: i.Index, Name: i.Name, MTU: i.MTU, HardwareAddr: i.HardwareAddr.String(), DNS: dns.links[i.Index],
 			Up: i.Flags&net.FlagUp != 0 && i.Flags&net.FlagRunning != 0, Loopback: i.Flags&net.FlagLoopback != 0}
 		link.Ethernet = len(i.HardwareAddr) == 6
-		link.Tunnel = !link.Ethernet && i.Flags&net.FlagPointToPoint != 0
+		link.Tunnel = tunnelOfMac(i.Name, link.Ethernet, i.Flags&net.FlagPointToPoint != 0)
 		addrs, err := i.Addrs()
 		if err != nil {
 			return s, fmt.Errorf("list addresses of %s: %w", i.Name, err)
