@@ -12,6 +12,7 @@ import (
 	"github.com/reach64/reach64/platform/directaccess"
 	"github.com/reach64/reach64/platform/ipc"
 	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/platform/osinfo"
 	"github.com/reach64/reach64/platform/policy"
 	"github.com/reach64/reach64/platform/svc"
 )
@@ -47,6 +48,22 @@ func nameServersSeen(s netstate.Snapshot) (string, error) {
 		return "", fmt.Errorf("%w: the system has none now", errSkip)
 	}
 	return fmt.Sprintf("%d for all names, %d of links", len(s.Resolvers), own), nil
+}
+
+// ownCLATSeen says whether another CLAT is at work, and how the system's is set up.
+func ownCLATSeen(s netstate.Snapshot) (string, error) {
+	text, err := osinfo.NativeCLAT()
+	if err != nil {
+		return "", err
+	}
+	seen := "none is at work"
+	if f, ok := osinfo.ForeignCLAT(s, osinfo.Own{}); ok {
+		seen = f.Name + " is at work"
+	}
+	if text != "" {
+		seen += "; " + text
+	}
+	return seen, nil
 }
 
 func policySeen() (string, error) {

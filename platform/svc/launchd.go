@@ -116,11 +116,13 @@ func (l launchd) Stop() error {
 	if err != nil || code == launchctlNoProcess || code == launchctlNotFound {
 		return err
 	}
-	for waited := time.Duration(0); waited < bootoutLimit; waited += bootoutEvery {
+	look := time.NewTicker(bootoutEvery)
+	defer look.Stop()
+	for range bootoutLimit / bootoutEvery {
 		if loaded, _, err := l.loaded(); err != nil || !loaded {
 			return err
 		}
-		time.Sleep(bootoutEvery)
+		<-look.C
 	}
 	return fmt.Errorf("launchd has not ended the service after %v", bootoutLimit)
 }
