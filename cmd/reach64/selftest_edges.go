@@ -155,5 +155,5 @@ func serviceSeen() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errSkip, err)
 	}
-	return "the service is " + string(state), nil
+	return "the service is " + string(state), svc.Hazard()
 }
