@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/directaccess"
 	"github.com/reach64/reach64/platform/ipc"
 	"github.com/reach64/reach64/platform/netstate"
@@ -155,5 +156,21 @@ func serviceSeen() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errSkip, err)
 	}
-	return "the service is " + string(state), svc.Hazard()
+	if err := svc.Hazard(); err != nil {
+		return "", err
+	}
+	seen := "the service is " + string(state)
+	if state == svc.Missing {
+		return seen, nil
+	}
+	var denied *platform.PermissionError
+	switch err := svc.Settings(); {
+	case errors.As(err, &denied):
+		return seen + "; its settings can be read by administrators alone", nil
+	case errors.Is(err, errors.ErrUnsupported):
+		return fmt.Sprintf("%s; %v", seen, err), nil
+	case err != nil:
+		return "", err
+	}
+	return seen + ", with its settings as they were installed", nil
 }

@@ -48,12 +48,16 @@ func opened(do func(*mgr.Service) error) error {
 	return do(s)
 }
 
-func recoverable(s *mgr.Service) error {
-	var actions []mgr.RecoveryAction
+// recovery is what happens after the first failure, the second, and so on.
+func recovery() (actions []mgr.RecoveryAction) {
 	for _, d := range restarts {
 		actions = append(actions, mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: d})
 	}
-	if err := s.SetRecoveryActions(actions, uint32(forgetAfter.Seconds())); err != nil {
+	return actions
+}
+
+func recoverable(s *mgr.Service) error {
+	if err := s.SetRecoveryActions(recovery(), uint32(forgetAfter.Seconds())); err != nil {
 		return fmt.Errorf("set what happens after a failure: %w", err)
 	}
 	sid := uint32(windows.SERVICE_SID_TYPE_UNRESTRICTED) // NT SERVICE\reach64 may be given rights
