@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -30,7 +31,7 @@ func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 		return s, fmt.Errorf("list addresses: %w", err)
 	}
 	defer unix.Close(fd)
-	dns := nameServers()
+	dns := m.nameServers()
 	for _, i := range list {
 		link := netstate.Link{Index: i.Index, Name: i.Name, MTU: i.MTU, HardwareAddr: i.HardwareAddr.String(), DNS: dns.links[i.Index],
 			Up: i.Flags&net.FlagUp != 0 && i.Flags&net.FlagRunning != 0, Loopback: i.Flags&net.FlagLoopback != 0}
@@ -52,14 +53,21 @@ func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 	return s, err
 }
 
+// scutilFailed: the last call did, and that was told.
+var scutilFailed atomic.Bool
+
 // nameServers asks scutil: no other interface without cgo tells them per link.
-func nameServers() scutilDNS {
+func (m *Monitor) nameServers() scutilDNS {
 	ctx, cancel := context.WithTimeout(context.Background(), scutilLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "/usr/sbin/scutil", "--dns").Output()
 	if err != nil {
+		if !scutilFailed.Swap(true) {
+			m.log.WithError(err).Warn("name servers are not known: scutil --dns has failed")
+		}
 		return scutilDNS{}
 	}
+	scutilFailed.Store(false)
 	return parseScutil(out)
 }
 

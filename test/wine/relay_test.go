@@ -19,8 +19,8 @@ const relayConfig = "[[server]]\r\nname = \"" + serverIPv4 + "\"\r\nport = " + s
 
 // buildRelay puts reach64.exe into C:\relay, built with the hash of the stand-in for
 // wintun.dll that lies beside it, and with the test in the place of the part of the IP
-// Helper API that Wine lacks.
-func (m *machine) buildRelay(t *testing.T, a *adapter) {
+// Helper API that Wine lacks. It returns that library.
+func (m *machine) buildRelay(t *testing.T, a *adapter) (library []byte) {
 	t.Helper()
 	dir := filepath.Join(m.root, "windows/drive_c/relay")
 	library, err := os.ReadFile(filepath.Join(m.root, "windows/drive_c/programs/wintun.dll"))
@@ -41,6 +41,7 @@ func (m *machine) buildRelay(t *testing.T, a *adapter) {
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)
 	}
+	return library
 }
 
 // TestRelay is the whole way of a backup on Windows: the service, its adapter, and a
@@ -48,7 +49,7 @@ func (m *machine) buildRelay(t *testing.T, a *adapter) {
 func TestRelay(t *testing.T) {
 	m := need(t)
 	a := newAdapter(t)
-	m.buildRelay(t, a)
+	library := m.buildRelay(t, a)
 	relay := func(code int, args ...string) result {
 		t.Helper()
 		r := m.wine(t, "", append([]string{`C:\relay\reach64.exe`}, args...)...)
@@ -66,6 +67,21 @@ func TestRelay(t *testing.T) {
 	reached := func(s statusOf) bool {
 		return s.Path == "relay" && len(s.Servers) == 1 && s.Servers[0].Reachable != nil && *s.Servers[0].Reachable
 	}
+	t.Run("a library that is not the driver's", func(t *testing.T) {
+		library := m.write(t, "relay/wintun.dll", []byte("another one"))
+		relay(0, "service", "start")
+		m.until(t, "the library is refused", func(s statusOf) bool {
+			return s.Reason == "datapath-failed" && strings.Contains(*s.Detail, library+" is not the library that this program was built for: its SHA-256 is ")
+		})
+		relay(0, "service", "stop")
+		m.remove(t, "relay/wintun.dll")
+		relay(0, "service", "start")
+		m.until(t, "the library is missed", func(s statusOf) bool {
+			return s.Reason == "datapath-failed" && strings.Contains(*s.Detail, library+" is missing: install reach64 again")
+		})
+		relay(0, "service", "stop")
+	})
+	m.write(t, "relay/wintun.dll", library)
 	relay(0, "service", "start")
 	before := m.until(t, "the server is reached by the relay", reached)
 	if made, want := a.changed(), []string{"address add 192.0.0.3/32", "route add 192.0.0.8/32", "route add " + serverIPv4 + "/32"}; !slices.Equal(made, want) {
