@@ -46,6 +46,9 @@ func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 				link.Addrs = append(link.Addrs, toBSDAddr(fd, i.Name, n))
 			}
 		}
+		if a := clatAddr(fd, i.Name); a.Prefix.IsValid() {
+			link.Addrs = append(link.Addrs, a)
+		}
 		s.Links = append(s.Links, link)
 	}
 	s.Resolvers = dns.global
@@ -119,6 +122,17 @@ func in6Request(fd int, request uint, link string, ip netip.Addr) (*in6Ifreq, bo
 	//lint:ignore SA1019 the library has no wrapper for these requests
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(unsafe.Pointer(req)))
 	return req, errno == 0
+}
+
+// clatAddr is the address of the system's own CLAT on a link, not valid when there is
+// none: the list of addresses leaves it out.
+func clatAddr(fd int, link string) netstate.Addr {
+	req := newCLAT46Request(link)
+	//lint:ignore SA1019 the library has no wrapper for this request
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), siocgifclat46addr, uintptr(unsafe.Pointer(&req))); errno != 0 {
+		return netstate.Addr{}
+	}
+	return req.addr()
 }
 
 func routes() ([]netstate.Route, error) {
