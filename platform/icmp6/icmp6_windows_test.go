@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -21,8 +22,8 @@ var (
 	_ [16]byte             = [unsafe.Offsetof(windows.IN6_PKTINFO{}.Ifindex)]byte{}
 )
 
-// TestControlDataOfThisWindows reads what WSARecvMsg says of a datagram that came over
-// loopback, since raw sockets are not everywhere.
+// TestControlDataOfThisWindows sends a datagram over loopback and reads what WSARecvMsg
+// says of it, since raw sockets are not everywhere.
 func TestControlDataOfThisWindows(t *testing.T) {
 	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
 	if err != nil {
@@ -33,8 +34,13 @@ func TestControlDataOfThisWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := c.LocalAddr().(*net.UDPAddr)
-	if _, err := c.WriteToUDP([]byte("x"), to); err != nil {
+	links, err := net.Interfaces()
+	if err != nil {
 		t.Fatal(err)
+	}
+	at := slices.IndexFunc(links, func(l net.Interface) bool { return l.Flags&net.FlagLoopback != 0 })
+	if _, _, err := c.WriteMsgUDP([]byte("x"), toControl(netip.IPv6Loopback(), links[at].Index), to); err != nil {
+		t.Fatalf("send with control data of ours: %v", err)
 	}
 	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
@@ -45,8 +51,8 @@ func TestControlDataOfThisWindows(t *testing.T) {
 		t.Fatalf("read %d bytes, %v", n, err)
 	}
 	got := fromControl(control[:size])
-	if got.dst != netip.IPv6Loopback() || got.link <= 0 || got.hopLimit <= 0 || got.hopLimit > 255 {
-		t.Errorf("%x says %+v, want ::1, a link and a hop limit", control[:size], got)
+	if got.dst != netip.IPv6Loopback() || got.link != links[at].Index || got.hopLimit <= 0 || got.hopLimit > 255 {
+		t.Errorf("%x says %+v, want ::1, link %d and a hop limit", control[:size], got, links[at].Index)
 	}
 }
 

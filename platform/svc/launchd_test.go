@@ -181,3 +181,15 @@ func TestLaunchdRestart(t *testing.T) {
 		t.Errorf("err = %v, want that of the stop", err)
 	}
 }
+
+func FuzzPrintsRunning(f *testing.F) {
+	if text, err := os.ReadFile("testdata/launchctl-print.txt"); err == nil {
+		f.Add(string(text))
+	}
+	f.Add("\tstate = running")
+	f.Fuzz(func(t *testing.T, out string) {
+		if printsRunning(out) && !strings.Contains(out, "\tstate = ") {
+			t.Errorf("%q runs", out)
+		}
+	})
+}

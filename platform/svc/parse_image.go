@@ -34,7 +34,15 @@ const again = "reach64 service uninstall, and install, mend it"
 // programOf is the part of a command line without quotes that was meant as the program:
 // up to the first .exe that ends a word, else the first word.
 func programOf(image string) string {
-	lower := strings.ToLower(image)
+	lower := strings.Map(func(c rune) rune { // bytes stay where they are
+		if c >= 'A' && c <= 'Z' {
+			return c - 'A' + 'a'
+		}
+		return c
+	}, strings.ToValidUTF8(image, "?"))
+	if len(lower) != len(image) {
+		return image // damaged: the whole of it is looked at
+	}
 	for at := 0; ; {
 		i := strings.Index(lower[at:], ".exe")
 		if i < 0 {

@@ -20,6 +20,7 @@ func TestImageHazard(t *testing.T) {
 		`reach64.exe run`:                                                   "not absolute",
 		`\\server\share\reach64.exe run`:                                    "not absolute",
 		`"reach64.exe" run`:                                                 "not absolute",
+		"C:\\\u0130\u0130 \u0130.EXE run":                                   `would run C:\`,
 		``:                                                                  "not absolute",
 		`"`:                                                                 "does not end",
 	} {
@@ -28,4 +29,16 @@ func TestImageHazard(t *testing.T) {
 			t.Errorf("%s: %v, want %q", image, err, want)
 		}
 	}
+}
+
+func FuzzImageHazard(f *testing.F) {
+	for _, image := range []string{`"C:\Program Files\x.exe" run`, `C:\a b.exe`, "C:\\\u0130\u0130\u0130.EXE run", "C:\\\xff.exe"} {
+		f.Add(image)
+	}
+	f.Fuzz(func(t *testing.T, image string) {
+		err := imageHazard(image)
+		if text := strings.TrimSpace(image); err == nil && text[0] != '"' && strings.Contains(programOf(text), " ") {
+			t.Errorf("%q passes with blanks and no quotes", image)
+		}
+	})
 }
