@@ -24,11 +24,8 @@ type Conn struct {
 	p *ipv6.PacketConn // the same socket
 }
 
-// The groups of RFC 4291 section 2.7.1.
-var (
-	allNodes   = netip.MustParseAddr("ff02::1")
-	allRouters = netip.MustParseAddr("ff02::2")
-)
+// allRouters is ff02::2, RFC 4291 section 2.7.1.
+var allRouters = netip.MustParseAddr("ff02::2")
 
 // Open opens the socket. Without the right to, the error is a
 // *platform.PermissionError that names what is needed; errors.ErrUnsupported is that of

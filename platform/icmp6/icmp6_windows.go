@@ -14,6 +14,12 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// allNodes is ff02::1, RFC 4291 section 2.7.1.
+var allNodes = netip.MustParseAddr("ff02::1")
+
+// controlCapacity is the size of the buffer for what is said of one packet, in bytes.
+const controlCapacity = 256
+
 // need is what opening the socket needs.
 const need = "the rights of an administrator"
 

@@ -8,13 +8,12 @@ import (
 // What a socket of Windows is asked for, and says of each packet: the numbers of
 // ws2ipdef.h.
 const (
-	levelIPv6       = 41
-	optionPacketIn  = 19 // IPV6_PKTINFO: IN6_PKTINFO, the destination and the link's index (4 bytes)
-	optionHopLimit  = 21 // IPV6_HOPLIMIT: INT
-	packetInfoSize  = 20
-	controlHeader   = 16 // WSACMSGHDR of 64-bit systems: length (8 bytes, with the header), level (4), type (4)
-	controlAlign    = 8
-	controlCapacity = 256 // of the buffer for what is said of one packet
+	levelIPv6      = 41
+	optionPacketIn = 19 // IPV6_PKTINFO: IN6_PKTINFO, the destination and the link's index (4 bytes)
+	optionHopLimit = 21 // IPV6_HOPLIMIT: INT
+	packetInfoSize = 20
+	controlHeader  = 16 // WSACMSGHDR of 64-bit systems: length (8 bytes, with the header), level (4), type (4)
+	controlAlign   = 8
 )
 
 // fromControl reads the control data that WSARecvMsg of a 64-bit Windows returns, in
