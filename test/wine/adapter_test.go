@@ -35,7 +35,7 @@ const adapterName = "clat0"
 // newAdapter makes the device, and starts goroutines that end with the test.
 func newAdapter(t *testing.T) *adapter {
 	t.Helper()
-	device, err := water.New(water.Config{DeviceType: water.TUN, PlatformSpecificParams: water.PlatformSpecificParams{Name: adapterName}})
+	device, err := water.New(water.Config{DeviceType: water.TUN})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +51,9 @@ func newAdapter(t *testing.T) *adapter {
 		a.session(nil)
 		running.Wait()
 	})
-	up := exec.Command("sh", "-euc", `ip link set "$1" addrgenmode none
-ip link set "$1" up`, "_", adapterName)
+	up := exec.Command("sh", "-euc", `ip link set "$2" name "$1"
+ip link set "$1" addrgenmode none
+ip link set "$1" up`, "_", adapterName, device.Name())
 	if out, err := up.CombinedOutput(); err != nil {
 		t.Fatalf("set up %s: %v: %s", adapterName, err, out)
 	}
