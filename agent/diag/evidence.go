@@ -41,6 +41,7 @@ type Evidence struct {
 	Rights   Rights
 	Service  Service
 	Foreign  *Foreign // another program's CLAT
+	Native   string   // how the system's own CLAT is set up, "" not known
 	Policy   DirectAccess
 	Sources  []Source
 	Answers  []Resolver

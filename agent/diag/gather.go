@@ -33,6 +33,7 @@ type Ports struct {
 	Snapshot     func() (netstate.Snapshot, error)
 	Service      func(context.Context) Service
 	Foreign      func(s netstate.Snapshot, ownDevice int) *Foreign
+	Native       func() string // how the system's own CLAT is set up; nil: nobody knows
 	Rights       func() Rights
 	DirectAccess func(names []string) DirectAccess
 	Links        func(netstate.Snapshot) []discover.Link // where routers are listened to
@@ -154,6 +155,9 @@ func (g *gatherer) local(ctx context.Context) {
 	e.Service = g.p.Service(limited)
 	e.Rights = g.p.Rights()
 	e.Foreign = g.p.Foreign(e.Net, e.ownIndex())
+	if g.p.Native != nil {
+		e.Native = g.p.Native()
+	}
 	var names []string
 	for _, s := range e.Servers {
 		names = append(names, s.Name)

@@ -126,6 +126,9 @@ func (s *Server) answeredBut(these func(Path) bool) bool {
 
 func judgeForeign(e *Evidence) finding {
 	if e.Foreign == nil {
+		if e.Native != "" {
+			return pass("none").with(e.Native)
+		}
 		return pass("none")
 	}
 	who := fmt.Sprintf("%s (%s)", e.Foreign.Name, e.Foreign.Evidence)

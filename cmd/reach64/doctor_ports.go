@@ -38,6 +38,7 @@ func doctorPorts() diag.Ports {
 	return diag.Ports{
 		Snapshot:     systemSnapshot,
 		Foreign:      foreign,
+		Native:       nativeCLAT,
 		Rights:       rights,
 		DirectAccess: directAccess,
 		Links:        func(s netstate.Snapshot) []discover.Link { links, _ := linksOf(s, "", nil); return links },
@@ -86,6 +87,15 @@ func foreign(s netstate.Snapshot, own int) *diag.Foreign {
 		return nil
 	}
 	return &diag.Foreign{Name: f.Name, Link: f.Link, Evidence: f.Evidence}
+}
+
+// nativeCLAT is how the system's own CLAT is set up, with what is wrong about that.
+func nativeCLAT() string {
+	text, err := osinfo.NativeCLAT()
+	if err != nil {
+		text = strings.TrimPrefix(text+"; "+err.Error(), "; ")
+	}
+	return text
 }
 
 // rights are those of this process, and what would stop a service that is started

@@ -130,6 +130,9 @@ func serveLocked(ctx context.Context, conf config.Config, s *service) error {
 		return permission(fmt.Errorf("listen on control socket: %w", err))
 	}
 	log.WithFields(logrus.Fields{"version": version, "socket": socket, "pid": os.Getpid()}).Info("reach64 started")
+	if err := svc.Hazard(); err != nil {
+		log.WithError(err).Warn("the service is installed in a dangerous way")
+	}
 	s.Agent, s.manager = a, svc.Connect(log)
 	s.metrics.Show(a.Status)
 	g, gctx := errgroup.WithContext(ctx)

@@ -127,6 +127,8 @@ func (s *selftest) run(ctx context.Context) {
 	s.try("network state", func() (string, error) { return s.state(monitor) })
 	s.try("state agrees with the Go library", func() (string, error) { return agrees(s.before) })
 	s.try("name servers", func() (string, error) { return nameServersSeen(s.before) })
+	s.try("router advertisements", func() (string, error) { return routersHeard(ctx, s.before) })
+	s.try("the system's own CLAT", func() (string, error) { return ownCLATSeen(s.before) })
 	s.try("DirectAccess policy", policySeen)
 	s.try("policy for reach64", ownPolicySeen)
 	s.try("control socket", func() (string, error) { return controlSocket(ctx) })

@@ -7,11 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/reach64/reach64/platform"
 	"github.com/reach64/reach64/platform/directaccess"
 	"github.com/reach64/reach64/platform/ipc"
 	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/platform/osinfo"
 	"github.com/reach64/reach64/platform/policy"
 	"github.com/reach64/reach64/platform/svc"
 )
@@ -31,8 +34,10 @@ func agrees(s netstate.Snapshot) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if len(addrs) != len(got.Addrs) {
-			return "", fmt.Errorf("link %d of %d has %d addresses, the library finds %d", i+1, len(links), len(got.Addrs), len(addrs))
+		// The library does not see that of macOS' own CLAT.
+		own := slices.DeleteFunc(slices.Clone(got.Addrs), func(a netstate.Addr) bool { return a.CLAT })
+		if len(addrs) != len(own) {
+			return "", fmt.Errorf("link %d of %d has %d addresses, the library finds %d", i+1, len(links), len(own), len(addrs))
 		}
 	}
 	return fmt.Sprintf("%d links with their addresses", len(links)), nil
@@ -47,6 +52,22 @@ func nameServersSeen(s netstate.Snapshot) (string, error) {
 		return "", fmt.Errorf("%w: the system has none now", errSkip)
 	}
 	return fmt.Sprintf("%d for all names, %d of links", len(s.Resolvers), own), nil
+}
+
+// ownCLATSeen says whether another CLAT is at work, and how the system's is set up.
+func ownCLATSeen(s netstate.Snapshot) (string, error) {
+	text, err := osinfo.NativeCLAT()
+	if err != nil {
+		return "", err
+	}
+	seen := "none is at work"
+	if f, ok := osinfo.ForeignCLAT(s, osinfo.Own{}); ok {
+		seen = f.Name + " is at work"
+	}
+	if text != "" {
+		seen += "; " + text
+	}
+	return seen, nil
 }
 
 func policySeen() (string, error) {
@@ -138,5 +159,21 @@ func serviceSeen() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errSkip, err)
 	}
-	return "the service is " + string(state), nil
+	if err := svc.Hazard(); err != nil {
+		return "", err
+	}
+	seen := "the service is " + string(state)
+	if state == svc.Missing {
+		return seen, nil
+	}
+	var denied *platform.PermissionError
+	switch err := svc.Settings(); {
+	case errors.As(err, &denied):
+		return seen + "; its settings can be read by administrators alone", nil
+	case errors.Is(err, errors.ErrUnsupported):
+		return fmt.Sprintf("%s; %v", seen, err), nil
+	case err != nil:
+		return "", err
+	}
+	return seen + ", with its settings as they were installed", nil
 }

@@ -205,6 +205,8 @@ func TestBadValues(t *testing.T) {
 		{"number as text", clientKey, "EnableDAForAllNetworks", text("1"), "want a number"},
 		{"rule without names", policyRules + `\r`, "ConfigOptions", Value{Kind: Number, Number: 4}, "applies to no name"},
 		{"rule with a bad name", policyRules + `\r`, "Name", Value{Kind: Texts, Texts: []string{".ok.example", "a..b"}}, `"a..b" is not a domain name`},
+		{"host as bytes", ncsiKey, "DnsProbeHost", Value{Kind: Other}, "want one text"},
+		{"number as bytes", clientKey, "EnableDAForAllNetworks", Value{Kind: Other}, "want a number"},
 		{"names of another type", policyRules + `\r`, "Name", Value{Kind: Number}, "want texts"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func readKey(t *Tree, path string) error {
 	return nil
 }
 
-// readValue is false for types that policies do not use.
+// readValue is false for a value that is gone by now, or may not be read.
 func readValue(k registry.Key, name string) (Value, bool) {
 	_, kind, err := k.GetValue(name, nil)
 	if err != nil && !errors.Is(err, registry.ErrShortBuffer) {
@@ -98,9 +98,12 @@ func readValue(k registry.Key, name string) (Value, bool) {
 		return Value{Kind: Texts, Texts: list}, err == nil
 	case registry.DWORD, registry.QWORD:
 		n, _, err := k.GetIntegerValue(name)
-		return Value{Kind: Number, Number: uint32(n)}, err == nil && n <= 0xffffffff
+		if err == nil && n > 0xffffffff {
+			return Value{Kind: Other}, true
+		}
+		return Value{Kind: Number, Number: uint32(n)}, err == nil
 	}
-	return Value{}, false
+	return Value{Kind: Other}, true
 }
 
 // adapters asks for all links with their unicast addresses.

@@ -112,13 +112,11 @@ func (p *regParser) line(line string) error {
 	if p.values++; p.values > maxValues {
 		return fmt.Errorf("more than %d values", maxValues)
 	}
-	v, ok, err := p.value(rest)
+	v, err := p.value(rest)
 	if err != nil {
 		return fmt.Errorf("value %.40q: %w", name, err)
 	}
-	if ok {
-		p.tree.Set(p.key, name, v)
-	}
+	p.tree.Set(p.key, name, v)
 	return nil
 }
 
@@ -196,32 +194,31 @@ func quoted(s string) (text, rest string, err error) {
 	return "", "", fmt.Errorf("%.40q has no closing quote", s)
 }
 
-// value reads what stands behind =. It is false for types that policies do not use.
-func (p *regParser) value(s string) (v Value, ok bool, err error) {
+// value reads what stands behind =.
+func (p *regParser) value(s string) (Value, error) {
 	if strings.HasPrefix(s, `"`) {
 		text, rest, err := quoted(s)
 		if err == nil && rest != "" {
 			err = fmt.Errorf("%.40q behind the text", rest)
 		}
-		return Value{Kind: Text, Texts: []string{text}}, err == nil, err
+		return Value{Kind: Text, Texts: []string{text}}, err
 	}
 	kind, data, found := strings.Cut(s, ":")
 	if !found {
-		return v, false, fmt.Errorf("%.40q is of no type", s)
+		return Value{}, fmt.Errorf("%.40q is of no type", s)
 	}
 	if kind == "dword" {
 		n, err := strconv.ParseUint(strings.TrimSpace(data), 16, 32)
 		if err != nil {
-			return v, false, fmt.Errorf("%.40q is no number of 32 bits", data)
+			return Value{}, fmt.Errorf("%.40q is no number of 32 bits", data)
 		}
-		return Value{Kind: Number, Number: uint32(n)}, true, nil
+		return Value{Kind: Number, Number: uint32(n)}, nil
 	}
 	b, err := hexBytes(data)
 	if err != nil {
-		return v, false, err
+		return Value{}, err
 	}
-	v, ok = p.binary(kind, b)
-	return v, ok, nil
+	return p.binary(kind, b), nil
 }
 
 // hexBytes reads 2e,00,63. An empty value has none.
@@ -240,10 +237,10 @@ func hexBytes(s string) ([]byte, error) {
 }
 
 // binary makes a value of its bytes, by the number of its type.
-func (p *regParser) binary(kind string, b []byte) (Value, bool) {
+func (p *regParser) binary(kind string, b []byte) Value {
 	switch kind {
 	case "hex(1)", "hex(2)":
-		return Value{Kind: Text, Texts: []string{strings.TrimRight(p.text(b), "\x00")}}, true
+		return Value{Kind: Text, Texts: []string{strings.TrimRight(p.text(b), "\x00")}}
 	case "hex(7)":
 		v := Value{Kind: Texts}
 		for _, text := range strings.Split(p.text(b), "\x00") {
@@ -251,17 +248,17 @@ func (p *regParser) binary(kind string, b []byte) (Value, bool) {
 				v.Texts = append(v.Texts, text)
 			}
 		}
-		return v, true
+		return v
 	case "hex(4)":
 		if len(b) == 4 {
-			return Value{Kind: Number, Number: binary.LittleEndian.Uint32(b)}, true
+			return Value{Kind: Number, Number: binary.LittleEndian.Uint32(b)}
 		}
 	case "hex(b)":
 		if len(b) == 8 && binary.LittleEndian.Uint32(b[4:]) == 0 {
-			return Value{Kind: Number, Number: binary.LittleEndian.Uint32(b)}, true
+			return Value{Kind: Number, Number: binary.LittleEndian.Uint32(b)}
 		}
 	}
-	return Value{}, false
+	return Value{Kind: Other}
 }
 
 func (p *regParser) text(b []byte) string {

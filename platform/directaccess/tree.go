@@ -8,11 +8,13 @@ import (
 // Kind is the type of a registry value.
 type Kind uint8
 
-// The kinds that policies use. Values of other types are left out of a Tree.
+// The kinds that policies use, and Other for all else, so that a value of a wrong type is
+// a problem and not one that is missing.
 const (
 	Text   Kind = iota + 1 // REG_SZ, REG_EXPAND_SZ (not expanded)
 	Texts                  // REG_MULTI_SZ
 	Number                 // REG_DWORD, REG_QWORD that fits
+	Other                  // bytes, and numbers that do not fit; without its content
 )
 
 // Value is one registry value.

@@ -3,9 +3,7 @@ package icmp6
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -13,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/net/ipv6"
-
-	"github.com/reach64/reach64/platform"
 )
 
 // Echo sends one echo request (RFC 4443 section 4.1) from one of this host's addresses
@@ -25,20 +21,14 @@ func Echo(ctx context.Context, link int, from, to netip.Addr) error {
 		from = from.WithZone(strconv.Itoa(link))
 	}
 	c, err := net.ListenPacket("ip6:ipv6-icmp", from.String())
-	if errors.Is(err, fs.ErrPermission) {
-		return &platform.PermissionError{Doing: "open ICMPv6 socket", Need: "CAP_NET_RAW", Err: err}
-	}
 	if err != nil {
-		return fmt.Errorf("ask neighbour %s from %s: %w", to, from, err)
+		return fmt.Errorf("ask neighbour %s from %s: %w", to, from, openError(err))
 	}
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	p := ipv6.NewPacketConn(c)
-	var filter ipv6.ICMPFilter
-	filter.SetAll(true)
-	filter.Accept(ipv6.ICMPTypeEchoReply)
-	if err := p.SetICMPFilter(&filter); err != nil {
+	if err := filter(p, ipv6.ICMPTypeEchoReply); err != nil {
 		return fmt.Errorf("ask neighbour %s from %s: %w", to, from, err)
 	}
 	msg := binary.BigEndian.AppendUint64([]byte{128, 0, 0, 0}, rand.Uint64()) // identifier, sequence, data; the kernel fills in the checksum

@@ -1,15 +1,14 @@
 // Package icmp6 is a raw ICMPv6 socket that receives router advertisements and
 // sends router solicitations (RFC 4861).
 //
-// It checks what only the socket can see: hop limit 255 and a link-local source
-// (RFC 4861 section 6.1.2). What an advertisement holds is resolver/ra's.
+// It checks what only the socket can see: hop limit 255, a link-local source, and the
+// checksum (RFC 4861 section 6.1.2). What an advertisement holds is resolver/ra's.
 package icmp6
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"time"
@@ -21,42 +20,44 @@ import (
 
 // Conn is an open socket. One goroutine may read while others write.
 type Conn struct {
-	c net.PacketConn
-	p *ipv6.PacketConn
+	c *net.IPConn
+	p *ipv6.PacketConn // the same socket
 }
 
 // allRouters is ff02::2, RFC 4291 section 2.7.1.
 var allRouters = netip.MustParseAddr("ff02::2")
 
 // Open opens the socket. Without the right to, the error is a
-// *platform.PermissionError that names CAP_NET_RAW.
+// *platform.PermissionError that names what is needed; errors.ErrUnsupported is that of
+// a system that has no such sockets.
 func Open() (*Conn, error) {
-	if err := supported(); err != nil {
-		return nil, err
-	}
-	c, err := net.ListenPacket("ip6:ipv6-icmp", "::")
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, &platform.PermissionError{Doing: "open ICMPv6 socket", Need: "CAP_NET_RAW", Err: err}
-	}
+	c, err := net.ListenIP("ip6:ipv6-icmp", &net.IPAddr{IP: net.IPv6unspecified})
 	if err != nil {
-		return nil, fmt.Errorf("open ICMPv6 socket: %w", err)
+		return nil, openError(err)
 	}
-	p := ipv6.NewPacketConn(c)
-	var filter ipv6.ICMPFilter
-	filter.SetAll(true)
-	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
+	conn := &Conn{c, ipv6.NewPacketConn(c)}
 	for what, err := range map[string]error{
-		"filter messages":      p.SetICMPFilter(&filter),
-		"ask for hop limits":   p.SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagInterface, true),
-		"set hop limit to 255": errors.Join(p.SetMulticastHopLimit(255), p.SetHopLimit(255)),
-		"keep own packets out": p.SetMulticastLoopback(false),
+		"ask for advertisements, their links and hop limits": conn.ask(),
+		"set hop limit to 255":                               errors.Join(conn.p.SetMulticastHopLimit(255), conn.p.SetHopLimit(255)),
+		"keep own packets out":                               conn.p.SetMulticastLoopback(false),
 	} {
 		if err != nil {
 			c.Close()
-			return nil, fmt.Errorf("%s: %w", what, err)
+			return nil, openError(fmt.Errorf("%s: %w", what, err))
 		}
 	}
-	return &Conn{c, p}, nil
+	return conn, nil
+}
+
+// openError explains why there is no socket.
+func openError(err error) error {
+	switch {
+	case denied(err):
+		return &platform.PermissionError{Doing: "open ICMPv6 socket", Need: need, Err: err}
+	case missing(err):
+		return fmt.Errorf("%w: %w", platform.Unsupported("reading router advertisements"), err)
+	}
+	return fmt.Errorf("open ICMPv6 socket: %w", err)
 }
 
 // Close closes the socket and ends a read.
@@ -64,38 +65,41 @@ func (c *Conn) Close() error { return c.c.Close() }
 
 // ReadRA waits for the next valid-looking router advertisement and returns its
 // ICMPv6 message, the router's link-local address with its zone, and the index
-// of the link. The kernel has verified the checksum.
+// of the link.
 func (c *Conn) ReadRA(ctx context.Context) ([]byte, netip.Addr, int, error) {
 	ended := make(chan struct{}) // closed when the deadline is set
 	stop := context.AfterFunc(ctx, func() {
-		_ = c.p.SetReadDeadline(time.Unix(1, 0))
+		_ = c.c.SetReadDeadline(time.Unix(1, 0))
 		close(ended)
 	})
 	defer func() {
 		if !stop() {
 			<-ended // or the deadline would end the next read
-			_ = c.p.SetReadDeadline(time.Time{})
+			_ = c.c.SetReadDeadline(time.Time{})
 		}
 	}()
 	buf := make([]byte, 65536)
 	for {
-		n, cm, from, err := c.p.ReadFrom(buf)
+		n, from, how, err := c.read(buf)
 		if ctx.Err() != nil {
 			return nil, netip.Addr{}, 0, ctx.Err()
 		}
 		if err != nil {
 			return nil, netip.Addr{}, 0, fmt.Errorf("read router advertisement: %w", err)
 		}
-		ip, ok := from.(*net.IPAddr)
-		if !ok || cm == nil || cm.HopLimit != 255 || n < 16 || buf[0] != 134 || buf[1] != 0 {
-			continue
+		if isAdvertisement(buf[:n], from, how) {
+			return append([]byte(nil), buf[:n]...), from, how.link, nil
 		}
-		src, ok := netip.AddrFromSlice(ip.IP)
-		if !ok || !src.IsLinkLocalUnicast() {
-			continue
-		}
-		return append([]byte(nil), buf[:n]...), src.WithZone(ip.Zone), cm.IfIndex, nil
 	}
+}
+
+// source is the address of a packet, with its zone; invalid: none.
+func source(ip *net.IPAddr) netip.Addr {
+	if ip == nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.AddrFromSlice(ip.IP)
+	return a.WithZone(ip.Zone)
 }
 
 // Solicit sends a router solicitation on a link from its link-local address, with
@@ -111,31 +115,25 @@ func (c *Conn) Solicit(_ context.Context, link int) error {
 	if err != nil {
 		return fmt.Errorf("solicit routers on %s: %w", ifi.Name, err)
 	}
-	msg := make([]byte, 8, 16)
-	msg[0] = 133 // type; the kernel fills in the checksum
-	if len(ifi.HardwareAddr) == 6 {
-		msg = append(append(msg, 1, 1), ifi.HardwareAddr...)
-	}
-	// The index says which link; package net remembers the index of a zone's name
-	// for a minute, too long when a link goes and comes back.
-	to := &net.IPAddr{IP: allRouters.AsSlice()}
-	if _, err := c.p.WriteTo(msg, &ipv6.ControlMessage{IfIndex: link, HopLimit: 255, Src: src}, to); err != nil {
+	if err := c.send(solicitation(src, ifi.HardwareAddr), ifi, src); err != nil {
 		return fmt.Errorf("solicit routers on %s: %w", ifi.Name, err)
 	}
 	return nil
 }
 
-// linkLocal returns a link-local address of the link. Sending from one that is
+// linkLocal returns a link-local address of the link, without its zone. Sending from one that is
 // tentative fails.
-func linkLocal(ifi *net.Interface) (net.IP, error) {
+func linkLocal(ifi *net.Interface) (netip.Addr, error) {
 	addrs, err := ifi.Addrs()
 	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
+		return netip.Addr{}, fmt.Errorf("list addresses: %w", err)
 	}
 	for _, a := range addrs {
 		if p, ok := a.(*net.IPNet); ok && p.IP.To4() == nil && p.IP.IsLinkLocalUnicast() {
-			return p.IP, nil
+			if ip, ok := netip.AddrFromSlice(p.IP); ok {
+				return ip, nil
+			}
 		}
 	}
-	return nil, errors.New("no link-local address")
+	return netip.Addr{}, errors.New("no link-local address")
 }

@@ -6,8 +6,19 @@ import (
 	"net"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/sirupsen/logrus"
+	"golang.zx2c4.com/wireguard/windows/tunnel/winipcfg"
+)
+
+// The sizes and offsets of iptypes.h and netioapi.h for what the snapshot reads, the same
+// on both 64-bit processors: the compiler refuses others.
+var (
+	_ [448]byte = [unsafe.Sizeof(winipcfg.IPAdapterAddresses{})]byte{}
+	_ [24]byte  = [unsafe.Offsetof(winipcfg.IPAdapterAddresses{}.FirstUnicastAddress)]byte{}
+	_ [104]byte = [unsafe.Sizeof(winipcfg.MibIPforwardRow2{})]byte{}
+	_ [168]byte = [unsafe.Sizeof(winipcfg.MibIPInterfaceRow{})]byte{}
 )
 
 // TestSnapshotAgreesWithPackageNet reads the real state of this machine.

@@ -13,6 +13,7 @@ type adapter struct {
 	index            uint32 // of IPv4, 0: has none
 	index6           uint32
 	name             string // the friendly one, by which package net knows links
+	description      string // of its driver
 	ifType           uint32 // IANA's number
 	up               bool
 	mtu              uint32
@@ -47,8 +48,6 @@ const (
 	ifTypeVirtual  = 53 // Wintun, and VPNs
 	ifTypeWiFi     = 71
 	ifTypeTunnel   = 131
-	ifTypeWWAN     = 243 // mobile broadband, GSM
-	ifTypeWWAN2    = 244 // mobile broadband, CDMA
 )
 
 // The numbers of nldef.h.
@@ -99,10 +98,7 @@ func fromAdapter(a adapter) netstate.Link {
 	if l.Index == 0 {
 		l.Index = int(a.index6)
 	}
-	switch a.ifType {
-	case ifTypePPP, ifTypeVirtual, ifTypeTunnel, ifTypeWWAN, ifTypeWWAN2:
-		l.Tunnel = true
-	}
+	l.Tunnel = tunnelOfWindows(a.ifType, a.description)
 	for _, x := range a.addrs {
 		l.Addrs = append(l.Addrs, fromAdapterAddr(x))
 	}

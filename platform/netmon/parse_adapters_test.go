@@ -56,7 +56,7 @@ func TestWiFiWithIPv6Alone(t *testing.T) {
 				DNS: []netip.Addr{netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("fe80::1%17")}},
 			{Index: 1, Name: "Loopback Pseudo-Interface 1", Up: true, Loopback: true},
 			{Index: 9, Name: "Teredo Tunneling Pseudo-Interface", Tunnel: true, MTU: 1280},
-			{Index: 33, Name: "Mobile", Up: true, Tunnel: true, MTU: 1428},
+			{Index: 33, Name: "Mobile", Up: true, MTU: 1428},
 		},
 		Routes: []netstate.Route{
 			{Dst: prefix("::/0"), Gateway: netip.MustParseAddr("fe80::1"), Link: 17, Metric: 291},

@@ -33,8 +33,12 @@ const (
 // comes after every other one. macOS has no metrics.
 const scopedMetric = 1 << 16
 
-// fromBSD makes routes of the messages. Neighbours, and what is made when a route is
-// used, are none.
+// noRouter is the gateway of the default routes that macOS gives to utun devices of its
+// own, which lead nowhere.
+var noRouter = netip.MustParseAddr("fe80::")
+
+// fromBSD makes routes of the messages. Neighbours, what is made when a route is used,
+// and the default routes of the system's own utun devices, are none.
 func fromBSD(list []bsdRoute) []netstate.Route {
 	var out []netstate.Route
 	for _, r := range list {
@@ -47,6 +51,9 @@ func fromBSD(list []bsdRoute) []netstate.Route {
 		}
 		route := netstate.Route{Dst: netip.PrefixFrom(r.dst.WithZone(""), ones).Masked(), Link: r.link, Reject: r.flags&(rtfReject|rtfBlackhole) != 0}
 		if !route.Dst.IsValid() || route.Dst.Addr().IsMulticast() {
+			continue
+		}
+		if r.flags&rtfIfScope != 0 && ones == 0 && r.gateway.WithZone("") == noRouter {
 			continue
 		}
 		if r.gateway.IsValid() && !r.gateway.IsUnspecified() {

@@ -60,6 +60,8 @@ func TestRoutesOfAMac(t *testing.T) {
 		{dst: ip("0.0.0.0"), mask: ip("0.0.0.0"), gateway: ip("192.0.2.1"), flags: up | gateway | static, link: 6},
 		{dst: ip("0.0.0.0"), mask: ip("0.0.0.0"), gateway: ip("198.51.100.1"), flags: up | gateway | static | rtfIfScope, link: 9},
 		{dst: ip("::"), gateway: ip("fe80::1%en0"), flags: up | gateway, link: 6},
+		{dst: ip("::"), gateway: ip("fe80::%utun0"), flags: up | gateway | rtfIfScope, link: 14}, // iCloud's
+		{dst: ip("::"), gateway: ip("fe80::9%en5"), flags: up | gateway | rtfIfScope, link: 9},
 		{dst: ip("2001:db8:1::"), mask: ip("ffff:ffff:ffff:ffff::"), flags: up, link: 6},
 		{dst: ip("192.0.2.7"), flags: up | rtfHost | static, link: 12},
 		{dst: ip("192.0.2.1"), flags: up | rtfHost | rtfLLInfo, link: 6},
@@ -74,6 +76,7 @@ func TestRoutesOfAMac(t *testing.T) {
 		{Dst: prefix("0.0.0.0/0"), Gateway: ip("192.0.2.1"), Link: 6},
 		{Dst: prefix("0.0.0.0/0"), Gateway: ip("198.51.100.1"), Link: 9, Metric: scopedMetric},
 		{Dst: prefix("::/0"), Gateway: ip("fe80::1"), Link: 6},
+		{Dst: prefix("::/0"), Gateway: ip("fe80::9"), Link: 9, Metric: scopedMetric},
 		{Dst: prefix("2001:db8:1::/64"), Link: 6},
 		{Dst: prefix("192.0.2.7/32"), Link: 12},
 		{Dst: prefix("203.0.113.0/24"), Link: 1, Reject: true},

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -30,12 +31,12 @@ func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 		return s, fmt.Errorf("list addresses: %w", err)
 	}
 	defer unix.Close(fd)
-	dns := nameServers()
+	dns := m.nameServers()
 	for _, i := range list {
 		link := netstate.Link{Index: i.Index, Name: i.Name, MTU: i.MTU, HardwareAddr: i.HardwareAddr.String(), DNS: dns.links[i.Index],
 			Up: i.Flags&net.FlagUp != 0 && i.Flags&net.FlagRunning != 0, Loopback: i.Flags&net.FlagLoopback != 0}
 		link.Ethernet = len(i.HardwareAddr) == 6
-		link.Tunnel = !link.Ethernet && i.Flags&net.FlagPointToPoint != 0
+		link.Tunnel = tunnelOfMac(i.Name, link.Ethernet, i.Flags&net.FlagPointToPoint != 0)
 		addrs, err := i.Addrs()
 		if err != nil {
 			return s, fmt.Errorf("list addresses of %s: %w", i.Name, err)
@@ -45,6 +46,9 @@ func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 				link.Addrs = append(link.Addrs, toBSDAddr(fd, i.Name, n))
 			}
 		}
+		if a := clatAddr(fd, i.Name); a.Prefix.IsValid() {
+			link.Addrs = append(link.Addrs, a)
+		}
 		s.Links = append(s.Links, link)
 	}
 	s.Resolvers = dns.global
@@ -52,14 +56,21 @@ func (m *Monitor) snapshot() (netstate.Snapshot, error) {
 	return s, err
 }
 
+// scutilFailed: the last call did, and that was told.
+var scutilFailed atomic.Bool
+
 // nameServers asks scutil: no other interface without cgo tells them per link.
-func nameServers() scutilDNS {
+func (m *Monitor) nameServers() scutilDNS {
 	ctx, cancel := context.WithTimeout(context.Background(), scutilLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "/usr/sbin/scutil", "--dns").Output()
 	if err != nil {
+		if !scutilFailed.Swap(true) {
+			m.log.WithError(err).Warn("name servers are not known: scutil --dns has failed")
+		}
 		return scutilDNS{}
 	}
+	scutilFailed.Store(false)
 	return parseScutil(out)
 }
 
@@ -111,6 +122,17 @@ func in6Request(fd int, request uint, link string, ip netip.Addr) (*in6Ifreq, bo
 	//lint:ignore SA1019 the library has no wrapper for these requests
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(unsafe.Pointer(req)))
 	return req, errno == 0
+}
+
+// clatAddr is the address of the system's own CLAT on a link, not valid when there is
+// none: the list of addresses leaves it out.
+func clatAddr(fd int, link string) netstate.Addr {
+	req := newCLAT46Request(link)
+	//lint:ignore SA1019 the library has no wrapper for this request
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), siocgifclat46addr, uintptr(unsafe.Pointer(&req))); errno != 0 {
+		return netstate.Addr{}
+	}
+	return req.addr()
 }
 
 func routes() ([]netstate.Route, error) {

@@ -53,7 +53,7 @@ func mtus6() map[winipcfg.LUID]uint32 {
 
 func toAdapter(a *winipcfg.IPAdapterAddresses) adapter {
 	out := adapter{
-		index: a.IfIndex, index6: a.IPv6IfIndex, name: a.FriendlyName(), ifType: uint32(a.IfType), up: a.OperStatus == winipcfg.IfOperStatusUp,
+		index: a.IfIndex, index6: a.IPv6IfIndex, name: a.FriendlyName(), description: a.Description(), ifType: uint32(a.IfType), up: a.OperStatus == winipcfg.IfOperStatusUp,
 		mtu: a.MTU, hardware: net.HardwareAddr(a.PhysicalAddress()).String(), metric4: a.Ipv4Metric, metric6: a.Ipv6Metric,
 	}
 	for u := a.FirstUnicastAddress; u != nil; u = u.Next {

@@ -27,7 +27,7 @@ type Link struct {
 	Name         string
 	Up           bool // administratively up and with carrier
 	Loopback     bool
-	Tunnel       bool // a TUN or other layer 3 device without link addresses
+	Tunnel       bool // a TUN or other layer 3 device without link addresses, or what is known for a VPN's
 	Ethernet     bool // has link-layer addresses; neighbours are resolved
 	MTU          int  // bytes, of the device
 	MTU6         int  // bytes, IPv6 MTU (device or router advertisement); 0 unknown

@@ -60,7 +60,7 @@ func view(args ...string) (service.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the service manager: %w", err)
 	}
-	return s, nil
+	return controlled(s), nil
 }
 
 // permitted explains an error of the service manager.

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/registry"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/mgr"
 )
@@ -47,18 +48,24 @@ func opened(do func(*mgr.Service) error) error {
 	return do(s)
 }
 
-func recoverable(s *mgr.Service) error {
-	var actions []mgr.RecoveryAction
+// recovery is what happens after the first failure, the second, and so on.
+func recovery() (actions []mgr.RecoveryAction) {
 	for _, d := range restarts {
 		actions = append(actions, mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: d})
 	}
-	if err := s.SetRecoveryActions(actions, uint32(forgetAfter.Seconds())); err != nil {
+	return actions
+}
+
+func recoverable(s *mgr.Service) error {
+	if err := s.SetRecoveryActions(recovery(), uint32(forgetAfter.Seconds())); err != nil {
 		return fmt.Errorf("set what happens after a failure: %w", err)
 	}
+	sid := uint32(windows.SERVICE_SID_TYPE_UNRESTRICTED) // NT SERVICE\reach64 may be given rights
 	info := preshutdownInfo{uint32(preshutdown.Milliseconds())}
 	for what, err := range map[string]error{
 		"restart after a failure that the service reports": s.SetRecoveryActionsOnNonCrashFailures(true),
 		"the time for a shutdown":                          windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_PRESHUTDOWN_INFO, (*byte)(unsafe.Pointer(&info))),
+		"an identity of its own":                           windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_SERVICE_SID_INFO, (*byte)(unsafe.Pointer(&sid))),
 	} {
 		// Wine does not know these.
 		if err != nil && !errors.Is(err, windows.ERROR_INVALID_LEVEL) && !errors.Is(err, windows.ERROR_INVALID_PARAMETER) {
@@ -66,6 +73,24 @@ func recoverable(s *mgr.Service) error {
 		}
 	}
 	return nil
+}
+
+// Hazard is what is dangerous about how the service is installed; nil when nothing is,
+// or there is none. It needs no privilege.
+func Hazard() error {
+	k, err := registry.OpenKey(registry.LOCAL_MACHINE, `SYSTEM\CurrentControlSet\Services\`+Name, registry.QUERY_VALUE)
+	if errors.Is(err, registry.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return permitted("look at the service", err)
+	}
+	defer k.Close()
+	image, _, err := k.GetStringValue("ImagePath")
+	if err != nil {
+		return fmt.Errorf("read the service's ImagePath: %w", err)
+	}
+	return imageHazard(image)
 }
 
 // How long a start may take, and how often it is looked at.

@@ -45,7 +45,7 @@ type View struct {
 func Applications(ctx context.Context, run Runner, go4 Lookuper, name string) View {
 	start := time.Now()
 	if run != nil {
-		if out, err := run(ctx, "getent", "ahosts", name); err == nil {
+		if out, err := run(ctx, "/usr/bin/getent", "ahosts", name); err == nil {
 			return View{How: "the system (getent)", Addrs: parseAhosts(out), Took: time.Since(start)}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ const module = "github.com/reach64/reach64/"
 // tested are the packages whose tests run under Wine.
 var tested = []string{
 	"agent", "agent/config", "agent/control", "cmd/reach64",
-	"platform/directaccess", "platform/ipc", "platform/journal", "platform/lock", "platform/netcfg", "platform/netmon",
+	"platform/directaccess", "platform/icmp6", "platform/ipc", "platform/journal", "platform/lock", "platform/netcfg", "platform/netmon",
 	"platform/osinfo", "platform/paths", "platform/policy", "platform/sock", "platform/svc", "platform/tun",
 	"resolver/discover", "resolver/dns64", "resolver/dnsq", "resolver/portal", "resolver/probe", "resolver/system",
 	"tunnel/clat", "tunnel/dial", "tunnel/forward", "tunnel/relay", "test/endpoint", "test/vnet",
@@ -37,8 +38,8 @@ var changes = []change{
 
 // overlay writes the changed files below dir and returns the file for go build
 // -overlay. It goes by the text, so that another version of Go either fits or is an
-// error.
-func overlay(dir string) (string, error) {
+// error. instead are pairs of files: one of this module, and another that takes its place.
+func overlay(dir string, instead ...string) (string, error) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the standard library: %w", err)
@@ -63,6 +64,15 @@ func overlay(dir string) (string, error) {
 			return "", fmt.Errorf("write changed file: %w", err)
 		}
 		replace[from] = to
+	}
+	for pair := range slices.Chunk(instead, 2) {
+		from, err := filepath.Abs(pair[0])
+		if err != nil {
+			return "", fmt.Errorf("find %s: %w", pair[0], err)
+		}
+		if replace[from], err = filepath.Abs(pair[1]); err != nil {
+			return "", fmt.Errorf("find %s: %w", pair[1], err)
+		}
 	}
 	doc, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {

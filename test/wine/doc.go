@@ -1,6 +1,8 @@
 // Package wine runs the Windows binaries under Wine: the unit tests of the
 // packages that have code of their own for Windows, the verbs of reach64.exe, and
-// the service.
+// the service, up to a backup through the relay by a client that knows an IPv4 address
+// alone: a stand-in for wintun.dll carries the packets of a TUN device of Linux, and the test makes
+// the changes to it that Wine has no functions for.
 //
 // What it needs is a Debian 13 tree with Wine 10 (install.sh makes it) and root;
 // without it the tests skip and say what is missing, with REACH64_REQUIRE=all they

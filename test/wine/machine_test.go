@@ -39,7 +39,7 @@ mount --rbind /dev "$1/root/dev"
 mkdir "$1/root/windows/drive_c/programs" "$1/root/windows/drive_c/source"
 mount --bind "$3" "$1/root/windows/drive_c/programs"
 mount --bind --options ro ../.. "$1/root/windows/drive_c/source"
-chroot "$1/root" x86_64-w64-mingw32-gcc -shared -O1 -Wall -o /windows/drive_c/programs/wintun.dll /windows/drive_c/source/test/wine/testdata/wintun.c -liphlpapi
+chroot "$1/root" x86_64-w64-mingw32-gcc -shared -O1 -Wall -o /windows/drive_c/programs/wintun.dll /windows/drive_c/source/test/wine/testdata/wintun.c -liphlpapi -lws2_32
 ip link set lo up`, "_", filepath.Dir(m.root), os.Getenv(treeVariable), filepath.Join(dir, "programs"))
 	if out, err := setUp.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)

@@ -32,7 +32,7 @@ ip link set lo up
 ip address add ` + serverIPv4 + `/32 dev lo
 ip link set lan addrgenmode none
 ip link set lan up
-"$1" backup-server --listen ` + serverIPv4 + `:` + serverPort + ` --name ` + serverName + `,127.0.0.1 --store "$2/store" --ca-out "$2/programs/ca.pem" &
+"$1" backup-server --listen ` + serverIPv4 + `:` + serverPort + ` --name ` + serverName + `,127.0.0.1,` + serverIPv4 + ` --store "$2/store" --ca-out "$2/programs/ca.pem" &
 exec "$1" router --link lan --prefix ` + netPrefix + ` --zone ` + serverName + `=` + serverIPv4
 
 // connect puts the machine into its network. The router and the server end with the

@@ -55,6 +55,53 @@ func (m *machine) serviceLog() string {
 	return string(text)
 }
 
+const serviceKey = `HKLM\SYSTEM\CurrentControlSet\Services\reach64`
+
+// wantRegistry looks at values of a key; "0x0" is also that there is none.
+func (m *machine) wantRegistry(t *testing.T, key string, want map[string]string) {
+	t.Helper()
+	r := m.wine(t, "", "reg", "query", key)
+	if r.code != 0 {
+		t.Fatalf("query %s: %v", key, r)
+	}
+	for name, value := range want {
+		got := "0x0"
+		for line := range strings.Lines(r.out) {
+			if f := strings.Fields(line); len(f) > 2 && f[0] == name {
+				got = strings.TrimSpace(strings.SplitN(line, f[1], 2)[1])
+			}
+		}
+		if got != value {
+			t.Errorf("%s of %s is %s, want %s; all of it:\n%s", name, key, got, value, r.out)
+		}
+	}
+}
+
+// TestServiceInAFolderWithBlanks: the service manager has to be told the program's path
+// in quotes, and a path without them is found.
+func TestServiceInAFolderWithBlanks(t *testing.T) {
+	m := need(t)
+	program, err := os.ReadFile(filepath.Join(m.root, "windows/drive_c/programs/reach64.exe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := m.write(t, "Program Files/Reach64/reach64.exe", program)
+	t.Cleanup(func() { m.wine(t, "", path, "service", "uninstall") })
+	if r := m.wine(t, "", path, "service", "install", "--config", `C:\some folder\reach64.toml`); r.code != 0 {
+		t.Fatal(r)
+	}
+	m.wantRegistry(t, serviceKey, map[string]string{"ImagePath": `"` + path + `" run --config "C:\some folder\reach64.toml"`})
+	if r := m.wine(t, "", path, "selftest"); !strings.Contains(r.out, "PASS  service manager") {
+		t.Errorf("the service manager's line: %v", r)
+	}
+	if r := m.wine(t, "", "reg", "add", serviceKey, "/v", "ImagePath", "/t", "REG_EXPAND_SZ", "/d", path+" run", "/f"); r.code != 0 {
+		t.Fatal(r)
+	}
+	if r := m.wine(t, "", path, "selftest"); !strings.Contains(r.out, "FAIL  service manager") || !strings.Contains(r.out, `would run C:\Program.exe`) {
+		t.Errorf("a path without quotes: %v", r)
+	}
+}
+
 // TestService goes the way of a service: installed, started by the service manager,
 // asked over its pipe, paused, restarted, stopped, uninstalled.
 func TestService(t *testing.T) {
@@ -77,6 +124,9 @@ func TestService(t *testing.T) {
 	if r := m.reach64(t, 3, "service", "status"); !strings.Contains(r.out, "stopped") {
 		t.Errorf("before it is started: %v", r)
 	}
+	m.wantRegistry(t, serviceKey, map[string]string{
+		"ImagePath": `C:\programs\reach64.exe run`, "Start": "0x2", "DependOnService": `Nsi\0Tcpip`, "PreshutdownTimeout": "0x4e20", "DelayedAutoStart": "0x0",
+	})
 	if r := m.reach64(t, 3, "status"); !strings.Contains(r.errout, "does not run") {
 		t.Errorf("status of a service that does not run: %v", r)
 	}
