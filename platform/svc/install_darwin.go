@@ -15,11 +15,22 @@ import (
 // launchctlLimit is how long one call may take.
 const launchctlLimit = 30 * time.Second
 
+// logFolder is where the plist has the log.
+const logFolder = "/Library/Logs/Reach64"
+
 // launchDaemon is the library's view of the service, which writes the plist, with launchd's
 // control in place of the library's own, which is that of macOS before 10.10.
 type launchDaemon struct {
 	service.Service
 	launchd
+}
+
+// Install makes the folder of the log too: launchd makes the file alone.
+func (d launchDaemon) Install() error {
+	if err := os.MkdirAll(logFolder, 0o755); err != nil {
+		return fmt.Errorf("make folder of the log: %w", err)
+	}
+	return d.Service.Install()
 }
 
 func (d launchDaemon) Start() error                    { return d.launchd.Start() }

@@ -33,3 +33,17 @@ func TestUnitIsThePackages(t *testing.T) {
 		t.Errorf("(-package +service install):\n%s", diff)
 	}
 }
+
+// TestPlistIsThePackages: launchd gets the same of both but the program's place.
+func TestPlistIsThePackages(t *testing.T) {
+	packaged, err := os.ReadFile("../../installer/darwin/com.github.reach64.plist")
+	if err != nil {
+		t.Skip(err)
+	}
+	const arguments = "{{range Arguments}}\t\t<string>{{. | html}}</string>\n{{end}}"
+	filled := strings.NewReplacer("{{Name | html}}", "com.github.reach64", "{{Path | html}}", "/usr/local/bin/reach64",
+		arguments, "\t\t<string>run</string>\n").Replace(plist)
+	if diff := cmp.Diff(string(packaged), filled); diff != "" {
+		t.Errorf("(-package +service install):\n%s", diff)
+	}
+}
