@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -268,11 +269,13 @@ func TestLocalDNS64(t *testing.T) {
 func TestLacksServer(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": true, "[log]\nlevel = \"debug\"\n": true, "[log]\nlevel = \"loud\"\n": false, "[[server]]\nname = \"a.example\"\n": false,
-		"nothing": false, "[discovery]\nprefixes = [\"64:ff9b::/96\"]\n": true,
+		"nothing": false, "[log]\nformat = \"x\"\n": false, "[discovery]\nprefixes = [\"64:ff9b::/96\"]\n": true,
 	} {
 		conf, err := Parse("f", []byte(text), nil)
-		if got := LacksServer(err); got != want {
-			t.Errorf("%q: %v, %v", text, got, err)
+		for _, err := range []error{err, errors.Join(nil, err)} {
+			if got := LacksServer(err); got != want {
+				t.Errorf("%q: %v, %v", text, got, err)
+			}
 		}
 		if strings.Contains(text, "prefixes") && len(conf.Discovery.Prefixes) != 1 {
 			t.Errorf("%q: %+v", text, conf)

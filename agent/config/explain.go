@@ -100,6 +100,14 @@ var errNoServer = errors.New("no backup server is configured")
 // configured, as in the file of a fresh installation. The Config that came with the
 // error can be used where none is needed.
 func LacksServer(err error) bool {
-	all, ok := err.(interface{ Unwrap() []error })
-	return ok && len(all.Unwrap()) == 1 && errors.Is(err, errNoServer)
+	for {
+		all, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			return errors.Is(err, errNoServer)
+		}
+		if len(all.Unwrap()) != 1 {
+			return false
+		}
+		err = all.Unwrap()[0]
+	}
 }

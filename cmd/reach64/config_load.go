@@ -21,8 +21,9 @@ import (
 
 // configuration is where a verb's configuration comes from.
 type configuration struct {
-	file string
-	set  []string
+	file    string
+	set     []string
+	dropIns string // folder of drop-ins; "": conf.d beside the file
 }
 
 // flags adds --config and --set.
@@ -31,9 +32,10 @@ func (c *configuration) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&c.set, "set", nil, "a key and its value over those of files and environment, such as path.mode=off")
 }
 
-// layers reads every source, the weakest first: the file, its drop-ins, the
-// environment, the command line, policy in files and of the system. The file of this system may be
-// missing where another source is there; one that was named may not.
+// layers reads every source, the weakest first: what the installer was told, the file,
+// its drop-ins, the environment, the command line, policy in files and of the system.
+// The file of this system may be missing where another source is there; one that was
+// named may not.
 func (c configuration) layers() ([]config.Layer, error) {
 	var out []config.Layer
 	var errs []error
@@ -45,8 +47,18 @@ func (c configuration) layers() ([]config.Layer, error) {
 		}
 		out = append(out, config.Layer{Name: file, Text: text})
 	}
-	dropIns, err := filesIn(filepath.Join(filepath.Dir(c.file), "conf.d"))
+	if c.dropIns == "" {
+		c.dropIns = filepath.Join(filepath.Dir(c.file), "conf.d")
+	}
+	dropIns, err := filesIn(c.dropIns)
 	errs = append(errs, err)
+	told, err := policy.Installed()
+	errs = append(errs, err)
+	installed, err := config.Assign(told.Origin, told.Assignments)
+	errs = append(errs, err)
+	if len(installed.Text) > 0 {
+		out = append(out, installed)
+	}
 	policies, err := filesIn(paths.PolicyDir())
 	errs = append(errs, err)
 	environment, err := config.Environment(os.Environ())
@@ -57,7 +69,7 @@ func (c configuration) layers() ([]config.Layer, error) {
 	errs = append(errs, err)
 	managed, err := config.Assign(system.Origin, system.Assignments)
 	errs = append(errs, err)
-	others := len(dropIns) + len(policies) + len(environment.Text) + len(set.Text) + len(managed.Text)
+	others := len(installed.Text) + len(dropIns) + len(policies) + len(environment.Text) + len(set.Text) + len(managed.Text)
 	if _, err := os.Stat(c.file); !errors.Is(err, fs.ErrNotExist) || others == 0 || c.file != paths.ConfigFile() {
 		add(c.file)
 	}

@@ -25,7 +25,7 @@ func serviceCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(serviceInstallCommand(), serviceStatusCommand())
+	c.AddCommand(serviceInstallCommand(), serviceStatusCommand(), serviceSetupCommand())
 	for _, v := range []struct {
 		verb, short, done string
 		do                func() error

@@ -68,6 +68,14 @@ func socketOf(system, moved, run string) string {
 	return filepath.Join(run, "reach64.sock")
 }
 
+// Data are the folders that hold what outlives a run: configuration with policy
+// files, state, run-time files and logs. Nothing else lies in them.
+func Data() []string { return []string{StateDir(), RunDir(), LogDir(), PolicyDir(), configDir()} }
+
+// SecureProgram gives the folder of this program the rights of the configuration's,
+// where it lies in none of the administrator's: a service runs what is in it.
+func SecureProgram() error { return secureProgram() }
+
 // Secure makes the folders of configuration and state where they do not lie in
 // folders of the administrator by themselves, as on Windows, and gives them their
 // rights: users may read the configuration and nothing else. Moved folders are

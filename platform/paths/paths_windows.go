@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -36,6 +38,23 @@ func secure() error {
 		return err
 	}
 	return guard(p.state, stateRights)
+}
+
+// secureProgram leaves what lies below Program Files alone: that is guarded.
+func secureProgram() error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the folder of this program: %w", err)
+	}
+	guarded, err := windows.KnownFolderPath(windows.FOLDERID_ProgramFiles, windows.KF_FLAG_DEFAULT)
+	if err != nil {
+		return fmt.Errorf("find the folder of programs: %w", err)
+	}
+	folder := filepath.Dir(program)
+	if rest, ok := strings.CutPrefix(strings.ToLower(folder), strings.ToLower(guarded)); ok && strings.HasPrefix(rest, `\`) {
+		return nil
+	}
+	return guard(folder, configRights)
 }
 
 // guard makes a folder with these rights, or gives them to one that is there.

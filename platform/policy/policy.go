@@ -1,6 +1,7 @@
 // Package policy reads what the administrator of many machines has set: the registry
 // on Windows (HKLM\SOFTWARE\Policies\Reach64), managed preferences on macOS
-// (/Library/Managed Preferences). It returns assignments such as "path.mode=off",
+// (/Library/Managed Preferences), and what Windows' installer was told
+// (HKLM\SOFTWARE\Reach64). It returns assignments such as "path.mode=off",
 // with the keys of the configuration file.
 //
 // It does not know which keys there are (agent/config does), and reads no folder of

@@ -29,3 +29,6 @@ func read() (Policy, error) {
 	}
 	return Policy{managed, list}, err
 }
+
+// readInstalled finds none: installers of this system write files.
+func readInstalled() (Policy, error) { return Policy{}, nil }

@@ -12,20 +12,44 @@ const key = `SOFTWARE\Policies\Reach64`
 
 func read() (Policy, error) { return readKey(registry.LOCAL_MACHINE, key, `HKLM\`+key) }
 
+// installedKey is where the installer keeps what it was told.
+const installedKey = `SOFTWARE\Reach64`
+
+func readInstalled() (Policy, error) {
+	const origin = `HKLM\` + installedKey
+	values, err := readValues(registry.LOCAL_MACHINE, installedKey, origin)
+	return Policy{origin, installed(values)}, err
+}
+
 // readKey reads the values of a key, whose names are those of the configuration, such
-// as path.mode: REG_SZ, REG_DWORD, or REG_MULTI_SZ for a list.
+// as path.mode.
 func readKey(hive registry.Key, path, origin string) (Policy, error) {
+	values, err := readValues(hive, path, origin)
+	if values == nil {
+		return Policy{}, err
+	}
+	errs := []error{err}
+	list, err := assignments(values)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("read policy %s: %w", origin, err))
+	}
+	return Policy{origin, list}, errors.Join(errs...)
+}
+
+// readValues reads the values of a key: REG_SZ, REG_DWORD, or REG_MULTI_SZ for a list.
+// Those of no key are nil.
+func readValues(hive registry.Key, path, origin string) (map[string]any, error) {
 	k, err := registry.OpenKey(hive, path, registry.READ|registry.WOW64_64KEY)
 	if errors.Is(err, registry.ErrNotExist) {
-		return Policy{}, nil
+		return nil, nil
 	}
 	if err != nil {
-		return Policy{}, fmt.Errorf("read policy %s: %w", origin, err)
+		return nil, fmt.Errorf("read policy %s: %w", origin, err)
 	}
 	defer k.Close()
 	names, err := k.ReadValueNames(-1)
 	if err != nil {
-		return Policy{}, fmt.Errorf("read policy %s: %w", origin, err)
+		return nil, fmt.Errorf("read policy %s: %w", origin, err)
 	}
 	values := make(map[string]any)
 	var errs []error
@@ -37,11 +61,7 @@ func readKey(hive registry.Key, path, origin string) (Policy, error) {
 		}
 		values[name] = v
 	}
-	list, err := assignments(values)
-	if err != nil {
-		errs = append(errs, fmt.Errorf("read policy %s: %w", origin, err))
-	}
-	return Policy{origin, list}, errors.Join(errs...)
+	return values, errors.Join(errs...)
 }
 
 func valueOf(k registry.Key, name string) (any, error) {

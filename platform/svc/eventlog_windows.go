@@ -19,6 +19,7 @@ const (
 	eventChanged = 3 // class or path of the network
 	eventWarning = 4
 	eventError   = 5
+	eventSetup   = 6 // what the installer did
 )
 
 // events is the event log, opened when the first event is written.
@@ -31,6 +32,18 @@ func report(id uint32, text string) {
 	}
 	if log, err := events(); err == nil {
 		_ = log.Info(id, text) // nobody else could be told
+	}
+}
+
+// record writes for a program that is no service.
+func record(text string, failed bool) {
+	log, err := events()
+	switch {
+	case err != nil: // nobody else could be told
+	case failed:
+		_ = log.Error(eventError, text)
+	default:
+		_ = log.Info(eventSetup, text)
 	}
 }
 

@@ -90,6 +90,14 @@ func Install(args ...string) error {
 	return nil
 }
 
+// Configure gives a service that an installer has registered what Install gives its
+// own: what happens after a failure, and on Windows a command line in quotes.
+func Configure() error { return configure() }
+
+// Record writes a line to the event log of Windows, where a silent installation can
+// say something; systems of Unix have none.
+func Record(text string, failed bool) { record(text, failed) }
+
 // Uninstall stops the service and takes it out of the service manager's list.
 func Uninstall() error {
 	s, err := view()

@@ -16,3 +16,9 @@ func Settings() error { return nil }
 
 // settle has nothing to wait for: systemd waits for readiness by itself.
 func settle() error { return nil }
+
+// configure has nothing to add: packages bring unit or property list.
+func configure() error { return nil }
+
+// record has no event log to write to.
+func record(string, bool) {}

@@ -3,6 +3,7 @@ package svc
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -32,6 +33,33 @@ type preshutdownInfo struct{ timeout uint32 } // milliseconds
 // finish sets what the library does not: what happens after a failure, also one that
 // the service reports itself; the time for a shutdown; an identity of its own.
 func finish() error { return opened(recoverable) }
+
+// configure also puts the program's path in quotes, without which Windows would try
+// C:\Program.exe first.
+func configure() error {
+	return opened(func(s *mgr.Service) error {
+		c, err := s.Config()
+		if err != nil {
+			return permitted("read the service's settings", err)
+		}
+		if line := quoted(c.BinaryPathName); line != c.BinaryPathName {
+			c.BinaryPathName = line
+			if err := s.UpdateConfig(c); err != nil {
+				return permitted("quote the service's program", err)
+			}
+		}
+		return recoverable(s)
+	})
+}
+
+// quoted puts the program of a command line in quotes.
+func quoted(line string) string {
+	const end = ".exe"
+	if i := strings.Index(strings.ToLower(line), end); i >= 0 && !strings.HasPrefix(line, `"`) {
+		return `"` + line[:i+len(end)] + `"` + line[i+len(end):]
+	}
+	return line
+}
 
 // opened does something with the installed service.
 func opened(do func(*mgr.Service) error) error {
