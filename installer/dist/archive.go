@@ -21,6 +21,10 @@ func (d *dist) archive(t target, binary string) error {
 	if t.os == "linux" {
 		files = append(files, "installer/linux/reach64.service")
 	}
+	if t.os == "windows" && d.wintun.folder != "" {
+		msi := filepath.Join(filepath.Dir(binary), "msi") // with the names that they have there
+		files = append(files, filepath.Join(msi, "wintun.dll"), filepath.Join(msi, "wintun-LICENSE.txt"))
+	}
 	var b bytes.Buffer
 	pack, name := packTar, folder+".tar.gz"
 	if t.os == "windows" {

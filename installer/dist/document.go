@@ -20,7 +20,7 @@ func (d *dist) documents(ctx context.Context) error {
 		return err
 	}
 	share := filepath.Join(d.stage, "share")
-	for _, shell := range []string{"bash", "zsh", "fish"} {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		text, err := exec.CommandContext(ctx, host, "completion", shell).Output()
 		if err != nil {
 			return fmt.Errorf("write completion for %s: %w", shell, err)

@@ -1,9 +1,10 @@
-// Command dist builds all packages of reach64 into one folder: deb, rpm and pkg, archives, an
+// Command dist builds all packages of reach64 into one folder: deb, rpm, MSI and pkg, archives, an
 // SBOM for each binary, and the SHA-256 sums of all of them. The same input gives the same bytes:
 // every time in a package is that of the source (SOURCE_DATE_EPOCH, else the last commit).
 //
 // It runs on Linux, in the root of the source. Cross-compiling needs nothing but
-// Go; the tools that it calls are pinned in installer/tools/go.mod.
+// Go; the tools that it calls are pinned in installer/tools/go.mod, except wixl and msibuild for
+// MSIs and osslsigncode for signatures, which are programs of the system.
 package main
 
 import (
@@ -36,6 +37,8 @@ type dist struct {
 	out     string    // folder of the results
 	stage   string    // folder for what goes into them, removed at the end
 	tools   map[string]string
+	wintun  wintun
+	signing signing
 }
 
 func main() {
@@ -68,6 +71,9 @@ func run(ctx context.Context, version, out, only string) error {
 	}
 	defer os.RemoveAll(stage)
 	d := &dist{version: version, when: when, out: out, stage: stage}
+	if err := d.windows(only); err != nil {
+		return err
+	}
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
@@ -80,6 +86,27 @@ func run(ctx context.Context, version, out, only string) error {
 		}
 	}
 	return d.sums()
+}
+
+// windows finds what goes into packages for Windows, and what they are made with.
+func (d *dist) windows(only string) (err error) {
+	if !wanted(only, target{"windows", "amd64"}) && !wanted(only, target{"windows", "arm64"}) {
+		return nil
+	}
+	if d.signing, err = findSigning(); err != nil {
+		return err
+	}
+	programs := map[string]string{"wixl": "wixl", "msibuild": "msitools"}
+	if d.signing.cert != "" {
+		programs["osslsigncode"] = "osslsigncode"
+	}
+	if err := needPrograms(programs); err != nil {
+		return err
+	}
+	if d.wintun, err = findWintun(); err == nil && d.wintun.folder == "" {
+		fmt.Fprintln(os.Stderr, "dist: no WINTUN: packages for Windows have no wintun.dll, and no CLAT until it is put beside reach64.exe")
+	}
+	return err
 }
 
 func wanted(only string, t target) bool {
@@ -141,12 +168,21 @@ func (d *dist) target(ctx context.Context, t target) error {
 	if err := d.compile(ctx, t, binary); err != nil {
 		return err
 	}
+	if t.os == "windows" {
+		if err := d.sign(ctx, binary); err != nil {
+			return err
+		}
+	}
 	if err := d.sbom(ctx, t, binary); err != nil {
 		return err
 	}
 	switch t.os {
 	case "darwin":
 		if err := d.pkg(t, binary); err != nil {
+			return err
+		}
+	case "windows":
+		if err := d.msi(ctx, t, binary); err != nil {
 			return err
 		}
 	case "linux":
@@ -161,7 +197,11 @@ func (d *dist) target(ctx context.Context, t target) error {
 
 // compile builds the program; the zero target is this system.
 func (d *dist) compile(ctx context.Context, t target, binary string) error {
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+d.version, "-o", binary, "./cmd/reach64")
+	flags := "-s -w -buildid= -X main.version=" + d.version
+	if t.os == "windows" {
+		flags += " -X github.com/reach64/reach64/platform/tun.WintunSHA256=" + d.wintun.sums[t.arch]
+	}
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", binary, "./cmd/reach64")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if t != (target{}) {
 		c.Env = append(c.Env, "GOOS="+t.os, "GOARCH="+t.arch)
