@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -35,8 +36,8 @@ func serviceSetupCommand() *cobra.Command {
 				return permission(err)
 			}
 			svc.Record(said, false)
-			_, err = fmt.Fprintln(c.OutOrStdout(), said)
-			return err
+			fmt.Fprintln(c.OutOrStdout(), said) // which an installer may have closed
+			return nil
 		},
 	}
 	c.Flags().StringVar(&s.file, "config-file", "", "configuration file to copy to its place when it is valid")
@@ -44,18 +45,18 @@ func serviceSetupCommand() *cobra.Command {
 	return c
 }
 
-// run guards the folders, checks and places the configuration, and has the service
+// run checks and places the configuration, guards the folders, and has the service
 // start; it returns what to tell the administrator. On error the configuration is as it was.
 func (s setup) run() (said string, err error) {
+	complete, err := s.check()
+	if err != nil {
+		return "", &exit{status.ExitConfig, err}
+	}
 	if err := paths.Secure(); err != nil {
 		return "", err
 	}
 	if err := paths.SecureProgram(); err != nil {
 		return "", err
-	}
-	complete, err := s.check()
-	if err != nil {
-		return "", &exit{status.ExitConfig, err}
 	}
 	back, err := s.place()
 	if err != nil {
@@ -81,6 +82,9 @@ func (s setup) run() (said string, err error) {
 func (s setup) check() (complete bool, err error) {
 	from := configuration{file: paths.ConfigFile()}
 	if s.file != "" {
+		if !filepath.IsAbs(s.file) {
+			return false, fmt.Errorf("configuration file %q: give its whole path", s.file)
+		}
 		from = configuration{file: s.file, dropIns: paths.ConfDir()}
 	}
 	_, err = from.load()

@@ -38,18 +38,38 @@ func finish() error { return opened(recoverable) }
 // C:\Program.exe first.
 func configure() error {
 	return opened(func(s *mgr.Service) error {
-		c, err := s.Config()
-		if err != nil {
-			return permitted("read the service's settings", err)
-		}
-		if line := quoted(c.BinaryPathName); line != c.BinaryPathName {
-			c.BinaryPathName = line
-			if err := s.UpdateConfig(c); err != nil {
-				return permitted("quote the service's program", err)
-			}
+		if err := quote(s); err != nil {
+			return err
 		}
 		return recoverable(s)
 	})
+}
+
+// quote asks for no more than the command line: Wine does not know all of the rest.
+func quote(s *mgr.Service) error {
+	var need uint32
+	err := windows.QueryServiceConfig(s.Handle, nil, 0, &need)
+	if !errors.Is(err, windows.ERROR_INSUFFICIENT_BUFFER) {
+		return permitted("read the service's settings", err)
+	}
+	b := make([]uint64, need/8+1) // aligned for the structure at its start
+	c := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&b[0]))
+	if err := windows.QueryServiceConfig(s.Handle, c, need, &need); err != nil {
+		return permitted("read the service's settings", err)
+	}
+	have := windows.UTF16PtrToString(c.BinaryPathName)
+	line := quoted(have)
+	if line == have {
+		return nil
+	}
+	text, err := windows.UTF16PtrFromString(line)
+	if err == nil {
+		err = windows.ChangeServiceConfig(s.Handle, windows.SERVICE_NO_CHANGE, windows.SERVICE_NO_CHANGE, windows.SERVICE_NO_CHANGE, text, nil, nil, nil, nil, nil, nil)
+	}
+	if err != nil {
+		return permitted("quote the service's program", err)
+	}
+	return nil
 }
 
 // quoted puts the program of a command line in quotes.

@@ -86,9 +86,15 @@ func (r result) String() string {
 // wine runs a Windows program in a folder of drive C: and waits for it.
 func (m *machine) wine(t *testing.T, folder string, args ...string) result {
 	t.Helper()
+	return m.run(t, folder, append([]string{"wine"}, args...)...)
+}
+
+// run runs a program of the tree.
+func (m *machine) run(t *testing.T, folder string, args ...string) result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit) // also when the test ends
 	defer cancel()
-	c := m.command(ctx, folder, append([]string{"wine"}, args...)...)
+	c := m.command(ctx, folder, args...)
 	// Files and no pipes, which processes of Wine that stay would keep.
 	out, errout := output(t), output(t)
 	c.Stdout, c.Stderr = out, errout

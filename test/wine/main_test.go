@@ -42,6 +42,9 @@ func run(m *testing.M) int {
 		defer os.RemoveAll(dir)
 		err = build(dir)
 	}
+	if err == nil {
+		err = buildPackages(dir)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
