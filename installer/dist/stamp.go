@@ -43,6 +43,9 @@ func stamp(msi []byte, when time.Time) error {
 	set := 0
 	for i := range word(section, 4) {
 		id, value := word(section, 8+8*i), word(section, 12+8*i)
+		if value < 0 {
+			return malformed
+		}
 		if id != createdAt && id != savedAt {
 			continue
 		}

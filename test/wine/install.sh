@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes a Debian 13 tree with Wine 10 and a C compiler for Windows, in which
-# test/wine runs the Windows binaries, and prints its folder. Needs root and
-# Debian's apt; says so where it can do nothing, and the tests skip.
+# test/wine runs the Windows binaries, and prints its folder. Installs what MSIs
+# are made, read and signed with. Needs root and Debian's apt; says so where it can
+# do nothing, and the tests skip.
 #
 # The tree lies outside the repository: below $REACH64_TEST_CACHE, else
 # /var/cache/reach64-wine. It takes 2 GB and a minute, once. Debian 12's Wine 8
@@ -18,6 +19,21 @@ if [ "${1:-}" = --where ]; then
 	echo "$tree"
 	exit 0
 fi
+
+export DEBIAN_FRONTEND=noninteractive
+missing=
+for program in wixl=wixl msibuild=msitools msiinfo=msitools osslsigncode=osslsigncode; do
+	command -v "${program%%=*}" >/dev/null 2>&1 || missing="$missing ${program#*=}"
+done
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "install: installing$missing" >&2
+	apt-get update -qq </dev/null
+	# shellcheck disable=SC2086 # a list of words
+	apt-get install -y -qq --no-install-recommends $missing </dev/null >/dev/null
+elif [ -n "$missing" ]; then
+	echo "install: not installed:$missing (needs root and apt-get); tests of the MSI skip" >&2
+fi
+
 if [ -e "$tree" ]; then
 	echo "$tree"
 	exit 0
@@ -27,7 +43,6 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1 || [ "$(dpkg --pr
 	exit 0
 fi
 
-export DEBIAN_FRONTEND=noninteractive
 if ! command -v mmdebstrap >/dev/null 2>&1; then
 	apt-get update -qq </dev/null
 	apt-get install -y -qq --no-install-recommends mmdebstrap </dev/null >/dev/null
