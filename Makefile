@@ -120,5 +120,5 @@ clean: ## remove what was built
 	rm -rf bin artifacts
 
 .PHONY: dist
-dist: ## build all packages into dist/ (DISTVERSION=1.2.3)
+dist: ## build all packages into dist/ (DISTVERSION=1.2.3; MSIs need wixl and msitools, see installer/README.md)
 	go run ./installer/dist -version $(DISTVERSION) -out dist

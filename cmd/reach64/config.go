@@ -32,7 +32,8 @@ func configShowCommand() *cobra.Command {
 		Use:   "show",
 		Short: "Print the configuration in force",
 		Long: "Prints every key as it is in force, defaults included. The strongest source wins: policy files,\n" +
-			"--set, REACH64_TABLE_KEY in the environment, conf.d (a later name over an earlier), the file.",
+			"--set, REACH64_TABLE_KEY in the environment, conf.d (a later name over an earlier), the file,\n" +
+			"what the installer of Windows was told.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if reference {

@@ -60,3 +60,6 @@ func stamp(msi []byte, when time.Time) error {
 	}
 	return nil
 }
+
+// filetime counts 100 ns since 1601 (MS-DTYP section 2.3.3).
+func filetime(t time.Time) uint64 { return uint64(t.Unix()+11644473600) * 10_000_000 }

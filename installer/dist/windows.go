@@ -5,14 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -160,57 +158,11 @@ func quiet(c *exec.Cmd, what string) error {
 	return nil
 }
 
-// A wintun is the driver's library as its authors publish it, unpacked.
-type wintun struct {
-	folder string            // has bin/ARCH/wintun.dll and LICENSE.txt; "": none is packed
-	sums   map[string]string // SHA-256 in hex by processor
-}
-
-func (w wintun) library(arch string) string {
-	return filepath.Join(w.folder, "bin", arch, "wintun.dll")
-}
-func (w wintun) licence() string { return filepath.Join(w.folder, "LICENSE.txt") }
-
-// findWintun reads which library the programs are built for, by default that of
-// wintun.sha256, and checks the one that is to be packed.
-func findWintun() (wintun, error) {
-	w := wintun{folder: os.Getenv("WINTUN"), sums: make(map[string]string)}
-	file := os.Getenv("WINTUN_SHA256")
-	if file == "" {
-		file = "installer/windows/wintun.sha256"
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return wintun{}, fmt.Errorf("read the hashes of wintun.dll: %w", err)
-	}
-	for _, arch := range []string{"amd64", "arm64"} {
-		for line := range strings.Lines(string(text)) {
-			if sum, ok := strings.CutSuffix(strings.TrimSpace(line), "  bin/"+arch+"/wintun.dll"); ok && len(sum) == 2*sha256.Size {
-				w.sums[arch] = strings.ToLower(sum)
-			}
-		}
-		if w.sums[arch] == "" {
-			return wintun{}, fmt.Errorf("%s: no SHA-256 for bin/%s/wintun.dll", file, arch)
-		}
-		if w.folder == "" {
-			continue
-		}
-		library, err := os.ReadFile(w.library(arch))
-		if err != nil {
-			return wintun{}, fmt.Errorf("read wintun.dll (WINTUN names the unpacked wintun archive): %w", err)
-		}
-		if got := fmt.Sprintf("%x", sha256.Sum256(library)); got != w.sums[arch] {
-			return wintun{}, fmt.Errorf("%s has SHA-256 %s, want %s of %s", w.library(arch), got, w.sums[arch], file)
-		}
-	}
-	return w, nil
-}
-
 // needPrograms says what has to be installed for MSIs.
 func needPrograms(names map[string]string) error {
 	var packages []string
 	for program, pack := range names {
-		if _, err := exec.LookPath(program); errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		if _, err := exec.LookPath(program); errors.Is(err, exec.ErrNotFound) {
 			packages = append(packages, pack)
 		}
 	}
@@ -220,6 +172,3 @@ func needPrograms(names map[string]string) error {
 	slices.Sort(packages)
 	return fmt.Errorf("programs for Windows' packages are missing: apt-get install %s (or leave Windows out with -only linux,darwin)", strings.Join(packages, " "))
 }
-
-// filetime counts 100 ns since 1601 (MS-DTYP section 2.3.3).
-func filetime(t time.Time) uint64 { return uint64(t.Unix()+11644473600) * 10_000_000 }

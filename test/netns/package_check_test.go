@@ -67,5 +67,8 @@ func TestPackagesAreReproducible(t *testing.T) {
 		if !bytes.Equal(a, b) {
 			t.Errorf("%s: %d and %d bytes, not the same", filepath.Base(first), len(a), len(b))
 		}
+		if len(a) > 15e6 {
+			t.Errorf("%s has %d bytes, want at most 15 MB", filepath.Base(first), len(a))
+		}
 	}
 }

@@ -113,18 +113,21 @@ func (m *machine) state(t *testing.T) state {
 		t.Fatalf("export the registry: %v", r)
 	}
 	key := ""
-	for line := range strings.Lines(wide(m.read(t, "msi/state.reg"))) {
+	text := strings.ReplaceAll(wide(m.read(t, "msi/state.reg")), "\\\r\n  ", "") // values on several lines
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "[") {
 			key = line
 			s["key "+key] = ""
-			continue
+		} else if name, value, ok := strings.Cut(line, "="); ok {
+			s["value "+key+name] = semicolons.ReplaceAllString(value, ",00,00")
 		}
-		name, value, _ := strings.Cut(line, "=")
-		s["value "+key+name] = value
 	}
 	return s
 }
+
+// semicolons are those that Wine leaves at the end of PATH, in UTF-16.
+var semicolons = regexp.MustCompile(`(,3b,00)+,00,00$`)
 
 // wide reads UTF-16 with a byte order mark.
 func wide(b []byte) string {
@@ -135,9 +138,14 @@ func wide(b []byte) string {
 	return string(utf16.Decode(u))
 }
 
-// kept is what Windows or Wine keeps for itself: certificates that it has taken from Linux,
-// the empty places of its own installer, the number of the next service.
-var kept = regexp.MustCompile(`(?i)SystemCertificates|\\Control\\ServiceCurrent\]|^file windows/Installer$|Software\\Classes\\Installer(\\(Features|Products|UpgradeCodes))?\]$`)
+// kept is what Windows or Wine keeps for itself: certificates that it has taken from
+// Linux, the empty places of its own installer and event log, the number of the next service.
+var kept = regexp.MustCompile(`(?i)SystemCertificates|\\Control\\ServiceCurrent\]|^file windows/Installer$|Software\\Classes\\Installer(\\(Features|Products|UpgradeCodes))?\]$|` +
+	`CurrentVersion\\Installer\\(UpgradeCodes|UserData(\\S-1-5-18(\\(Components|Products))?)?)\]$|^key .*Services\\Eventlog\\Application\]$`)
+
+// registered are keys without values that Wine leaves of the components of an
+// installation that it has rolled back.
+var registered = regexp.MustCompile(`^key .*Installer\\UserData\\S-1-5-18\\Components\\[0-9A-F]{32}\]$`)
 
 // changed lists the differences of two states, without what is allowed.
 func changed(before, after state, allowed *regexp.Regexp) string {

@@ -123,9 +123,9 @@ func TestInstallerChoices(t *testing.T) {
 	}
 	before := m.state(t)
 	conf := m.write(t, "msi/reach64.toml", []byte(serviceConfig))
-	const program = `C:\Tools\CLAT\reach64.exe`
+	const program = `C:\CLAT\reach64.exe`
 	t.Run("install", func(t *testing.T) {
-		r := m.msiexec(t, installerDone, "/i", first, "CONFIGFILE="+conf, "NOSTART=1", "MODE=off", "SCOPE=all", `INSTALLDIR=C:\Tools\CLAT`)
+		r := m.msiexec(t, installerDone, "/i", first, "CONFIGFILE="+conf, "NOSTART=1", "MODE=off", "SCOPE=all", `INSTALLDIR=C:\CLAT`)
 		if !strings.Contains(r.errout, "the service is not started, as the installer was told") {
 			t.Errorf("the event log does not say so: %s", r.errout)
 		}
@@ -183,7 +183,7 @@ func TestInstallerRefuses(t *testing.T) {
 		"a configuration that is wrong":   {"CONFIGFILE=" + bad, installerFailed, `bad.toml:2:1: unknown key \"server.nome\"`},
 		"a configuration that is missing": {`CONFIGFILE=C:\msi\none.toml`, installerFailed, "none.toml"},
 		"a file without its folder":       {"CONFIGFILE=bad.toml", installerFailed, "give its whole path"},
-		"a server that is none":           {"SERVER=a b", installerFailed, "neither a host name"},
+		"a server that is none":           {"SERVER=a/b", installerFailed, "neither a host name"},
 		"a mode that is none":             {"MODE=maybe", installerRefused, ""}, // Wine shows messages of conditions in windows alone
 		"a scope that is none":            {"SCOPE=some", installerRefused, ""},
 		"a level that is none":            {"LOGLEVEL=loud", installerRefused, ""},
@@ -196,7 +196,7 @@ func TestInstallerRefuses(t *testing.T) {
 			if !strings.Contains(r.out+r.errout, tt.want) {
 				t.Errorf("no %q in: %s%s", tt.want, r.errout, r.out)
 			}
-			if diff := changed(before, m.state(t), nil); diff != "" {
+			if diff := changed(before, m.state(t), registered); diff != "" {
 				t.Errorf("(-before +after):\n%s", diff)
 			}
 		})
@@ -210,7 +210,7 @@ func TestInstallerRefuses(t *testing.T) {
 			t.Errorf("service: %v", r)
 		}
 		m.msiexec(t, installerDone, "/x", first, "PURGE=1")
-		if diff := changed(before, m.state(t), nil); diff != "" {
+		if diff := changed(before, m.state(t), registered); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
 		}
 	})
