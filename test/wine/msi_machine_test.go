@@ -139,8 +139,8 @@ func wide(b []byte) string {
 }
 
 // kept is what Windows or Wine keeps for itself: certificates that it has taken from
-// Linux, the empty places of its own installer and event log, the number of the next service.
-var kept = regexp.MustCompile(`(?i)SystemCertificates|\\Control\\ServiceCurrent\]|^file windows/Installer$|Software\\Classes\\Installer(\\(Features|Products|UpgradeCodes))?\]$|` +
+// Linux, the empty places of its own installer and event log, the number of the next service, its screen.
+var kept = regexp.MustCompile(`(?i)SystemCertificates|\\Control\\Video\\|\\Control\\ServiceCurrent\]|^file windows/Installer$|Software\\Classes\\Installer(\\(Features|Products|UpgradeCodes))?\]$|` +
 	`CurrentVersion\\Installer\\(UpgradeCodes|UserData(\\S-1-5-18(\\(Components|Products))?)?)\]$|^key .*Services\\Eventlog\\Application\]$`)
 
 // registered are keys without values that Wine leaves of the components of an

@@ -201,6 +201,22 @@ func TestInstallerRefuses(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a service that does not start", func(t *testing.T) {
+		conf := m.write(t, "msi/unwritable.toml", []byte(serviceConfig+"file = 'C:\\none\\reach64.log'\r\n"))
+		if r := m.msiexec(t, installerFailed, "/i", first, "CONFIGFILE="+conf); !strings.Contains(r.errout, "it has ended at once") {
+			t.Errorf("the event log does not say so: %s", r.errout)
+		}
+		if log := m.serviceLog(); !strings.Contains(log, "log.file: ") {
+			t.Errorf("the service's log does not say why: %s", log)
+		}
+		after := m.state(t)
+		if _, ok := after["file ProgramData/Reach64/reach64.toml"]; ok {
+			t.Error("the configuration is still there")
+		}
+		if diff := changed(before, after, regexp.MustCompile(registered.String()+"|^file ProgramData/Reach64")); diff != "" {
+			t.Errorf("(-before +after):\n%s", diff)
+		}
+	})
 	t.Run("no server is no mistake", func(t *testing.T) {
 		r := m.msiexec(t, installerDone, "/i", first)
 		if !strings.Contains(r.errout, "no backup server is named") {
