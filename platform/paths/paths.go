@@ -73,7 +73,8 @@ func socketOf(system, moved, run string) string {
 func Data() []string { return []string{StateDir(), RunDir(), LogDir(), PolicyDir(), configDir()} }
 
 // SecureProgram gives the folder of this program the rights of the configuration's,
-// where it lies in none of the administrator's: a service runs what is in it.
+// where it lies in none of the administrator's: a service runs what is in it. It is an
+// error when others have files there.
 func SecureProgram() error { return secureProgram() }
 
 // Secure makes the folders of configuration and state where they do not lie in

@@ -54,7 +54,26 @@ func secureProgram() error {
 	if rest, ok := strings.CutPrefix(strings.ToLower(folder), strings.ToLower(guarded)); ok && strings.HasPrefix(rest, `\`) {
 		return nil
 	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("look into the folder of this program: %w", err)
+	}
+	for _, e := range entries {
+		if !own(e.Name()) {
+			return fmt.Errorf("guard %s: %s in it is not reach64's: the program needs a folder of its own (INSTALLDIR)", folder, e.Name())
+		}
+	}
 	return guard(folder, configRights)
+}
+
+// own tells whether a file in the folder of the program comes from its package.
+func own(name string) bool {
+	for _, pattern := range []string{"reach64*", "wintun*", "LICENSE*.txt", "README.md", "CHANGELOG.md"} {
+		if ok, err := filepath.Match(pattern, name); err == nil && ok {
+			return true
+		}
+	}
+	return false
 }
 
 // guard makes a folder with these rights, or gives them to one that is there.

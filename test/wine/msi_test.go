@@ -20,16 +20,23 @@ func (m *machine) version(t *testing.T) string {
 	return doc.Version
 }
 
-// TestInstaller goes the whole way of a package: installed, upgraded, not
-// downgraded, repaired, removed.
-func TestInstaller(t *testing.T) {
+// installers are the packages of two versions, on a machine without reach64.
+func installers(t *testing.T) (m *machine, first, second string, before state) {
+	t.Helper()
 	dir := packages(t)
-	m := need(t)
-	first, second := m.bring(t, msiFile(filepath.Join(dir, older), older, "amd64"), "older.msi"), m.bring(t, msiFile(filepath.Join(dir, newer), newer, "amd64"), "newer.msi")
+	m = need(t)
+	first = m.bring(t, msiFile(filepath.Join(dir, older), older, "amd64"), "older.msi")
+	second = m.bring(t, msiFile(filepath.Join(dir, newer), newer, "amd64"), "newer.msi")
 	if err := os.RemoveAll(filepath.Join(m.root, "windows/drive_c/ProgramData/Reach64")); err != nil { // of other tests
 		t.Fatal(err)
 	}
-	before := m.state(t)
+	return m, first, second, m.state(t)
+}
+
+// TestInstaller goes the whole way of a package: installed, upgraded, not
+// downgraded, repaired, removed.
+func TestInstaller(t *testing.T) {
+	m, first, second, before := installers(t)
 	t.Run("install", func(t *testing.T) {
 		r := m.msiexec(t, installerDone, "/i", first, "SERVER="+serverName, "PORT="+serverPort, "LOGLEVEL=debug")
 		if !strings.Contains(r.errout, "installed and started") {
@@ -115,13 +122,7 @@ func TestInstaller(t *testing.T) {
 
 // TestInstallerChoices installs with all that can be said, and purges.
 func TestInstallerChoices(t *testing.T) {
-	dir := packages(t)
-	m := need(t)
-	first, second := m.bring(t, msiFile(filepath.Join(dir, older), older, "amd64"), "older.msi"), m.bring(t, msiFile(filepath.Join(dir, newer), newer, "amd64"), "newer.msi")
-	if err := os.RemoveAll(filepath.Join(m.root, "windows/drive_c/ProgramData/Reach64")); err != nil { // of other tests
-		t.Fatal(err)
-	}
-	before := m.state(t)
+	m, first, second, before := installers(t)
 	conf := m.write(t, "msi/reach64.toml", []byte(serviceConfig))
 	const program = `C:\CLAT\reach64.exe`
 	t.Run("install", func(t *testing.T) {
@@ -167,13 +168,7 @@ func TestInstallerChoices(t *testing.T) {
 
 // TestInstallerRefuses: what is wrong is said, and nothing is left.
 func TestInstallerRefuses(t *testing.T) {
-	dir := packages(t)
-	m := need(t)
-	first := m.bring(t, msiFile(filepath.Join(dir, older), older, "amd64"), "older.msi")
-	if err := os.RemoveAll(filepath.Join(m.root, "windows/drive_c/ProgramData/Reach64")); err != nil { // of other tests
-		t.Fatal(err)
-	}
-	before := m.state(t)
+	m, first, _, before := installers(t)
 	bad := m.write(t, "msi/bad.toml", []byte("[[server]]\r\nnome = \"x\"\r\n"))
 	for name, tt := range map[string]struct {
 		property string
@@ -184,6 +179,7 @@ func TestInstallerRefuses(t *testing.T) {
 		"a configuration that is missing": {`CONFIGFILE=C:\msi\none.toml`, installerFailed, "none.toml"},
 		"a file without its folder":       {"CONFIGFILE=bad.toml", installerFailed, "give its whole path"},
 		"a server that is none":           {"SERVER=a/b", installerFailed, "neither a host name"},
+		"a folder of others":              {`INSTALLDIR=C:\msi`, installerFailed, "the program needs a folder of its own"},
 		"a mode that is none":             {"MODE=maybe", installerRefused, ""}, // Wine shows messages of conditions in windows alone
 		"a scope that is none":            {"SCOPE=some", installerRefused, ""},
 		"a level that is none":            {"LOGLEVEL=loud", installerRefused, ""},
