@@ -27,9 +27,9 @@ for program in wixl=wixl msibuild=msitools msiinfo=msitools osslsigncode=osslsig
 done
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	echo "install: installing$missing" >&2
-	apt-get update -qq </dev/null
 	# shellcheck disable=SC2086 # a list of words
-	apt-get install -y -qq --no-install-recommends $missing </dev/null >/dev/null
+	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null; } </dev/null ||
+		echo "install: could not install$missing; tests of the MSI skip" >&2
 elif [ -n "$missing" ]; then
 	echo "install: not installed:$missing (needs root and apt-get); tests of the MSI skip" >&2
 fi
