@@ -93,6 +93,9 @@ func (d *dist) windows(only string) (err error) {
 	if !wanted(only, target{"windows", "amd64"}) && !wanted(only, target{"windows", "arm64"}) {
 		return nil
 	}
+	if _, err := msiVersion(d.version); err != nil {
+		return err
+	}
 	if d.signing, err = findSigning(); err != nil {
 		return err
 	}

@@ -30,9 +30,13 @@ func (d *dist) msi(ctx context.Context, t target, binary string) error {
 	if err != nil {
 		return err
 	}
-	// Products of the same version are the same; packages are when their files are, too.
+	queries, err := statements("installer/windows/tables.sql", number)
+	if err != nil {
+		return err
+	}
+	// Products of the same version are the same; packages are when their content is, too.
 	product := msiID("product", d.version, t.arch)
-	code := msiID("package", d.version, t.arch, content)
+	code := msiID("package", d.version, t.arch, content, strings.Join(queries, "\n"))
 	file, err := filepath.Abs(filepath.Join(d.out, fmt.Sprintf("reach64-%s-windows-%s.msi", d.version, t.arch)))
 	if err != nil {
 		return fmt.Errorf("find output: %w", err)
@@ -45,10 +49,6 @@ func (d *dist) msi(ctx context.Context, t target, binary string) error {
 	wixl := exec.CommandContext(ctx, "wixl", append(args, "reach64.wxs")...)
 	wixl.Dir = stage // it finds files beside its source alone
 	if err := quiet(wixl, "make MSI"); err != nil {
-		return err
-	}
-	queries, err := statements("installer/windows/tables.sql", number)
-	if err != nil {
 		return err
 	}
 	for _, edit := range [][]string{append([]string{"-q"}, queries...), {"-s", "reach64 " + d.version, "reach64", msiArch[t.arch] + ";1033", "{" + code + "}"}} {

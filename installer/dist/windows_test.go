@@ -21,7 +21,7 @@ func TestVersionForWindows(t *testing.T) {
 	}
 }
 
-// TestIdentifiersStay: a changed one would make an upgrade a second installation.
+// TestIdentifiersStay: with a changed one Windows would take a version for another product.
 func TestIdentifiersStay(t *testing.T) {
 	if got, want := msiID("product", "0.0.1", "amd64"), "6904526B-E049-53A8-9133-2FA9D2730103"; got != want {
 		t.Errorf("product code of 0.0.1 for amd64: %s, want %s", got, want)
