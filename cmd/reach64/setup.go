@@ -52,10 +52,10 @@ func (s setup) run() (said string, err error) {
 	if err != nil {
 		return "", &exit{status.ExitConfig, err}
 	}
-	if err := paths.Secure(); err != nil {
+	if err := paths.SecureProgram(); err != nil {
 		return "", err
 	}
-	if err := paths.SecureProgram(); err != nil {
+	if err := paths.Secure(); err != nil {
 		return "", err
 	}
 	back, err := s.place()

@@ -30,6 +30,8 @@ func installers(t *testing.T) (m *machine, first, second string, before state) {
 	if err := os.RemoveAll(filepath.Join(m.root, "windows/drive_c/ProgramData/Reach64")); err != nil { // of other tests
 		t.Fatal(err)
 	}
+	// Wine removes the list of event sources with the last one, and reach64 service install wants it.
+	t.Cleanup(func() { m.wine(t, "", "reg", "add", `HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application`, "/f") })
 	return m, first, second, m.state(t)
 }
 
