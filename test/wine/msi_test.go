@@ -31,7 +31,9 @@ func installers(t *testing.T) (m *machine, first, second string, before state) {
 		t.Fatal(err)
 	}
 	// Wine removes the list of event sources with the last one, and reach64 service install wants it.
-	t.Cleanup(func() { m.wine(t, "", "reg", "add", `HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application`, "/f") })
+	t.Cleanup(func() {
+		m.wine(t, "", "reg", "add", `HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application`, "/f")
+	})
 	return m, first, second, m.state(t)
 }
 
