@@ -3,7 +3,6 @@ package svc
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -45,19 +44,12 @@ func configure() error {
 	})
 }
 
-// quote asks for no more than the command line: Wine does not know all of the rest.
+// quote changes no more than the command line.
 func quote(s *mgr.Service) error {
-	var need uint32
-	err := windows.QueryServiceConfig(s.Handle, nil, 0, &need)
-	if !errors.Is(err, windows.ERROR_INSUFFICIENT_BUFFER) {
-		return permitted("read the service's settings", err)
+	have, err := imagePath()
+	if err != nil {
+		return err
 	}
-	b := make([]uint64, need/8+1) // aligned for the structure at its start
-	c := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&b[0]))
-	if err := windows.QueryServiceConfig(s.Handle, c, need, &need); err != nil {
-		return permitted("read the service's settings", err)
-	}
-	have := windows.UTF16PtrToString(c.BinaryPathName)
 	line := quoted(have)
 	if line == have {
 		return nil
@@ -70,15 +62,6 @@ func quote(s *mgr.Service) error {
 		return permitted("quote the service's program", err)
 	}
 	return nil
-}
-
-// quoted puts the program of a command line in quotes.
-func quoted(line string) string {
-	const end = ".exe"
-	if i := strings.Index(strings.ToLower(line), end); i >= 0 && !strings.HasPrefix(line, `"`) {
-		return `"` + line[:i+len(end)] + `"` + line[i+len(end):]
-	}
-	return line
 }
 
 // opened does something with the installed service.
@@ -126,19 +109,28 @@ func recoverable(s *mgr.Service) error {
 // Hazard is what is dangerous about how the service is installed; nil when nothing is,
 // or there is none. It needs no privilege.
 func Hazard() error {
+	image, err := imagePath()
+	if image == "" || err != nil {
+		return err
+	}
+	return imageHazard(image)
+}
+
+// imagePath is the command line of the installed service; "" when there is none.
+func imagePath() (string, error) {
 	k, err := registry.OpenKey(registry.LOCAL_MACHINE, `SYSTEM\CurrentControlSet\Services\`+Name, registry.QUERY_VALUE)
 	if errors.Is(err, registry.ErrNotExist) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return permitted("look at the service", err)
+		return "", permitted("look at the service", err)
 	}
 	defer k.Close()
 	image, _, err := k.GetStringValue("ImagePath")
 	if err != nil {
-		return fmt.Errorf("read the service's ImagePath: %w", err)
+		return "", fmt.Errorf("read the service's ImagePath: %w", err)
 	}
-	return imageHazard(image)
+	return image, nil
 }
 
 // How long a start may take, and how often it is looked at.

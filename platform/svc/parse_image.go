@@ -55,3 +55,11 @@ func programOf(image string) string {
 		}
 	}
 }
+
+// quoted puts the program of a command line in quotes.
+func quoted(image string) string {
+	if program := programOf(image); program != "" && !strings.HasPrefix(image, `"`) {
+		return `"` + program + `"` + image[len(program):]
+	}
+	return image
+}
