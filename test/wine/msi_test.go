@@ -196,11 +196,13 @@ func TestInstallerRefuses(t *testing.T) {
 			if !strings.Contains(r.out+r.errout, tt.want) {
 				t.Errorf("no %q in: %s%s", tt.want, r.errout, r.out)
 			}
-			if diff := changed(before, m.state(t), registered); diff != "" {
-				t.Errorf("(-before +after):\n%s", diff)
-			}
 		})
 	}
+	t.Run("nothing is left of them", func(t *testing.T) {
+		if diff := changed(before, m.state(t), registered); diff != "" {
+			t.Errorf("(-before +after):\n%s", diff)
+		}
+	})
 	t.Run("a service that does not start", func(t *testing.T) {
 		conf := m.write(t, "msi/unwritable.toml", []byte(serviceConfig+"file = 'C:\\none\\reach64.log'\r\n"))
 		if r := m.msiexec(t, installerFailed, "/i", first, "CONFIGFILE="+conf); !strings.Contains(r.errout, "it has ended at once") {
