@@ -25,9 +25,6 @@ type podman struct {
 // empty tree in the program's own view.
 func newPodman(l *lab) *podman {
 	l.t.Helper()
-	if err := os.Mkdir(l.file("runtime"), 0o700); err != nil {
-		l.t.Fatal(err)
-	}
 	conf := l.write("containers.conf", fmt.Sprintf(`[containers]
 cgroups = "disabled"
 default_ulimits = ["nofile=4096:4096", "nproc=1000:1000"]
@@ -42,7 +39,7 @@ volume_path = %q
 `, l.file("libpod"), l.file("libpod-tmp"), l.file("volumes")))
 	return &podman{l, []string{"unshare", "--mount", "--propagation", "private", "sh", "-euc",
 		`umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec podman "$@"`, "podman",
-		"--root", l.file("store"), "--runroot", l.file("runroot"), "--storage-driver", "vfs"}, append(os.Environ(), "CONTAINERS_CONF="+conf, "HOME="+l.tmp, "TMPDIR="+l.tmp, "XDG_RUNTIME_DIR="+l.file("runtime"))}
+		"--root", l.file("store"), "--runroot", l.file("runroot"), "--storage-driver", "vfs", "--runtime-flag", "root=" + l.file("crun")}, append(os.Environ(), "CONTAINERS_CONF="+conf, "HOME="+l.tmp, "TMPDIR="+l.tmp)}
 }
 
 func (p *podman) try(limit time.Duration, args ...string) (printed, int, error) {
