@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	called  = regexp.MustCompile(`(?:^|[\s/$("'])reach64,? +([^#|;&>)"'` + "`" + `]+)`)
+	called  = regexp.MustCompile(`(?:^|[\s/$('])reach64,? +([^#|;&>)"'` + "`" + `]+)`)
 	isVerb  = regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
 	comment = regexp.MustCompile(`(^|\s)#.*$`)
 )

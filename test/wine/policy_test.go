@@ -69,8 +69,8 @@ func policies(t *testing.T) []admx.Policy {
 	return read.Policies
 }
 
-// wide is a text as Windows has it.
-func wide(text string) (out []byte) {
+// utf16le is a text as Windows has it.
+func utf16le(text string) (out []byte) {
 	for _, unit := range utf16.Encode([]rune(text)) {
 		out = binary.LittleEndian.AppendUint16(out, unit)
 	}
@@ -86,7 +86,7 @@ func registration(name string, value any) string {
 		return fmt.Sprintf("%q=%q\r\n", name, value)
 	case []string:
 		var hex []string
-		for _, b := range wide(strings.Join(value, "\x00") + "\x00\x00") {
+		for _, b := range utf16le(strings.Join(value, "\x00") + "\x00\x00") {
 			hex = append(hex, fmt.Sprintf("%02x", b))
 		}
 		return fmt.Sprintf("%q=hex(7):%s\r\n", name, strings.Join(hex, ","))
@@ -119,7 +119,7 @@ func TestGroupPolicy(t *testing.T) {
 		}
 		text += registration(p.Value, value)
 	}
-	if r := m.wine(t, "", "regedit", "/S", m.write(t, "etc/policy.reg", wide(text))); r.code != 0 {
+	if r := m.wine(t, "", "regedit", "/S", m.write(t, "etc/policy.reg", utf16le(text))); r.code != 0 {
 		t.Fatalf("fill the registry: %v", r)
 	}
 	t.Cleanup(func() {
