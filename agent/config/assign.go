@@ -12,8 +12,9 @@ import (
 )
 
 // Assign makes a layer of assignments such as "path.mode=off". Lists are separated by
-// commas, or written as in TOML; "server=NAME[:PORT],..." gives all servers. With an
-// error the layer has the assignments that are right.
+// commas, or written as in TOML; "server=NAME[:PORT],..." gives all servers, and a server
+// in a TOML list may be an inline table. With an error the layer has the assignments
+// that are right.
 func Assign(name string, assignments []string) (Layer, error) {
 	held := make(map[string]Value)
 	var errs []error
@@ -96,12 +97,10 @@ func valueOf(key, text string) (any, error) {
 	if kind == nil {
 		return nil, unknown(key)
 	}
-	if strings.HasPrefix(text, "[") || strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "'") {
-		var held struct{ V any }
-		if err := toml.Unmarshal([]byte("V = "+text), &held); err != nil {
-			return nil, fmt.Errorf("%s: %s is not written as TOML wants it: %w", key, text, err)
-		}
-		return held.V, nil
+	quoted := strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "'")
+	// An address such as [::1]:53 is no list.
+	if quoted || kind.Kind() == reflect.Slice && strings.HasPrefix(text, "[") {
+		return inTOML(key, text)
 	}
 	switch kind.Kind() {
 	case reflect.Bool:
@@ -110,10 +109,25 @@ func valueOf(key, text string) (any, error) {
 			return nil, fmt.Errorf("%s: %q is neither true nor false", key, text)
 		}
 		return b, nil
+	case reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a whole number", key, text)
+		}
+		return n, nil
 	case reflect.Slice:
 		return list(text), nil
 	}
 	return text, nil
+}
+
+// inTOML reads a value that is written as in the file.
+func inTOML(key, text string) (any, error) {
+	var held struct{ V any }
+	if err := toml.Unmarshal([]byte("V = "+text), &held); err != nil {
+		return nil, fmt.Errorf("%s: %s is not written as TOML wants it: %w", key, text, err)
+	}
+	return held.V, nil
 }
 
 // list splits at commas; of an empty text it is empty.
@@ -128,16 +142,23 @@ func list(text string) []string {
 }
 
 func serversOf(text string) (any, error) {
+	var entries []any
+	if strings.HasPrefix(text, "[") {
+		v, err := inTOML("server", text)
+		if err != nil {
+			return nil, err
+		}
+		entries, _ = v.([]any)
+	} else {
+		for _, one := range list(text) {
+			entries = append(entries, one)
+		}
+	}
 	var out []map[string]any
-	for _, one := range list(text) {
-		name, port, ok := strings.Cut(one, ":")
-		server := map[string]any{"name": name}
-		if ok {
-			n, err := strconv.Atoi(port)
-			if err != nil {
-				return nil, fmt.Errorf("server: %q is not of the form NAME[:PORT]", one)
-			}
-			server["port"] = n
+	for _, e := range entries {
+		server, err := serverOf(e)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, server)
 	}
@@ -147,9 +168,36 @@ func serversOf(text string) (any, error) {
 	return out, nil
 }
 
+// serverOf is one server: a table, a text with an inline table, or NAME[:PORT].
+func serverOf(entry any) (map[string]any, error) {
+	text, ok := entry.(string)
+	if ok && strings.HasPrefix(text, "{") {
+		v, err := inTOML("server", text)
+		if err != nil {
+			return nil, err
+		}
+		entry = v
+	} else if ok {
+		name, port, ok := strings.Cut(text, ":")
+		if !ok {
+			return map[string]any{"name": name}, nil
+		}
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			return nil, fmt.Errorf("server: %q is not of the form NAME[:PORT]", text)
+		}
+		return map[string]any{"name": name, "port": n}, nil
+	}
+	table, ok := entry.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("server: %v is neither NAME[:PORT] nor a table", entry)
+	}
+	return table, nil
+}
+
 func unknown(key string) error {
 	if strings.HasPrefix(key, "server.") {
-		return fmt.Errorf("%s belongs to one server of many: give it in a file", key)
+		return fmt.Errorf("%s belongs to one server of many: give it in a file, or in the entry of server: { name = \"...\", %s = ... }", key, strings.TrimPrefix(key, "server."))
 	}
 	if near := nearest(strings.Split(key, ".")); near != "" {
 		return fmt.Errorf("unknown key %q; did you mean %q?", key, near)

@@ -11,13 +11,14 @@ import (
 	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform/paths"
+	"github.com/reach64/reach64/platform/policy"
 )
 
 // policyKey is a key that policy sets.
 type policyKey struct {
 	Key    string `json:"key"`
 	Value  any    `json:"value"`
-	Origin string `json:"origin"` // the file that wins
+	Origin string `json:"origin"` // the file that wins, or the system's policy
 	// Over is the value that would be in force without policy, and where it comes from.
 	Over       any    `json:"over"`
 	OverOrigin string `json:"over_origin"`
@@ -45,11 +46,22 @@ func policyCommand() *cobra.Command {
 	return c
 }
 
-// policies are the files of policy, and the keys that they set.
+// policies are the files of policy, with the system's own place as the last, and the
+// keys that they set.
 func policies(from configuration) (files []string, keys []policyKey, err error) {
 	files, err = filesIn(paths.PolicyDir())
-	if err != nil || len(files) == 0 {
-		return []string{}, []policyKey{}, err
+	if err != nil {
+		return nil, nil, err
+	}
+	system, err := policy.Read()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(system.Assignments) > 0 {
+		files = append(files, system.Origin)
+	}
+	if len(files) == 0 {
+		return []string{}, []policyKey{}, nil
 	}
 	_, values, layers, err := from.whole()
 	if err != nil {
@@ -74,7 +86,11 @@ func policies(from configuration) (files []string, keys []policyKey, err error) 
 
 func showPolicy(out io.Writer, files []string, keys []policyKey) error {
 	if len(files) == 0 {
-		_, err := fmt.Fprintf(out, "no policy is in force: there is none in %s\n", paths.PolicyDir())
+		places := paths.PolicyDir()
+		if policy.Place != "" {
+			places += " or " + policy.Place
+		}
+		_, err := fmt.Fprintf(out, "no policy is in force: there is none in %s\n", places)
 		return err
 	}
 	for _, f := range files {

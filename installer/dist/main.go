@@ -1,5 +1,6 @@
-// Command dist builds all packages of reach64 into one folder: deb, rpm, MSI and pkg, archives, an
-// SBOM for each binary, and the SHA-256 sums of all of them. The same input gives the same bytes:
+// Command dist builds all packages of reach64 into one folder: deb, rpm, MSI and pkg, archives, the
+// templates and examples for management tools, an SBOM for each binary, and the SHA-256 sums of
+// all of them. The same input gives the same bytes:
 // every time in a package is that of the source (SOURCE_DATE_EPOCH, else the last commit).
 //
 // It runs on Linux, in the root of the source. Cross-compiling needs nothing but
@@ -75,6 +76,9 @@ func run(ctx context.Context, version, out, only string) error {
 		return err
 	}
 	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	if err := d.management(); err != nil {
 		return err
 	}
 	for _, t := range targets {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"howett.net/plist"
 )
@@ -35,4 +36,20 @@ func parsePlist(r io.Reader) (values map[string]any, err error) {
 		return nil, errors.New("read property list: it is neither XML nor binary")
 	}
 	return values, nil
+}
+
+// Preferences reads a file of managed preferences into assignments, as Assignments
+// does. What a profile says of itself (PayloadUUID and its kin) is no setting, where
+// a management service has left it in.
+func Preferences(r io.Reader) ([]string, error) {
+	values, err := parsePlist(r)
+	if err != nil {
+		return nil, err
+	}
+	for name := range values {
+		if strings.HasPrefix(name, "Payload") {
+			delete(values, name)
+		}
+	}
+	return Assignments(values)
 }

@@ -9,11 +9,14 @@
 package policy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 // Policy is what a system's policy says. The zero value is none.
@@ -29,9 +32,10 @@ func Read() (Policy, error) { return read() }
 // maxDepth bounds how deep dictionaries are nested.
 const maxDepth = 4
 
-// assignments flattens values: a text, number or truth value by its key, a list of
-// texts with commas, a dictionary by its keys with dots.
-func assignments(values map[string]any) (out []string, err error) {
+// Assignments flattens the values of a policy: a text, number or truth value by its
+// key, a list with commas, or as in TOML where it holds commas or dictionaries, and
+// a dictionary by its keys with dots. With an error there are those that are right.
+func Assignments(values map[string]any) (out []string, err error) {
 	var errs []error
 	var walk func(prefix string, values map[string]any, depth int)
 	walk = func(prefix string, values map[string]any, depth int) {
@@ -66,26 +70,40 @@ func textOf(v any) (string, error) {
 			return fmt.Sprintf("%.0f", v), nil
 		}
 	case []string:
-		return joined(v)
+		return listOf(v)
 	case []any:
-		var list []string
+		plain := []string{}
 		for _, x := range v {
-			s, ok := x.(string)
-			if !ok {
+			switch x := x.(type) {
+			case string:
+				plain = append(plain, x)
+			case map[string]any:
+			default:
 				return "", fmt.Errorf("the list holds %T, want texts", x)
 			}
-			list = append(list, s)
 		}
-		return joined(list)
+		if len(plain) == len(v) {
+			return listOf(plain)
+		}
+		return inTOML(v)
 	}
 	return "", fmt.Errorf("is of a type that no key has (%T)", v)
 }
 
-func joined(list []string) (string, error) {
-	for _, s := range list {
-		if strings.ContainsRune(s, ',') {
-			return "", fmt.Errorf("%q has a comma: give each entry for itself", s)
-		}
+// listOf separates the entries by commas where none has one itself.
+func listOf(list []string) (string, error) {
+	if slices.ContainsFunc(list, func(s string) bool { return strings.ContainsRune(s, ',') }) {
+		return inTOML(list)
 	}
 	return strings.Join(list, ","), nil
+}
+
+// inTOML writes a list on one line.
+func inTOML(list any) (string, error) {
+	var b bytes.Buffer
+	enc := toml.NewEncoder(&b).SetTablesInline(true)
+	if err := enc.Encode(map[string]any{"v": list}); err != nil {
+		return "", fmt.Errorf("write list: %w", err)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(b.String(), "v = ")), nil
 }

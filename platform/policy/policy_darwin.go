@@ -7,11 +7,12 @@ import (
 	"os"
 )
 
-// managed is where a management service's profile for us ends up.
-const managed = "/Library/Managed Preferences/com.github.reach64.plist"
+// Place is where this system's policy is for us: there a management service's profile
+// ends up.
+const Place = "/Library/Managed Preferences/com.github.reach64.plist"
 
 func read() (Policy, error) {
-	f, err := os.Open(managed)
+	f, err := os.Open(Place)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Policy{}, nil
 	}
@@ -19,15 +20,11 @@ func read() (Policy, error) {
 		return Policy{}, fmt.Errorf("read policy: %w", err)
 	}
 	defer f.Close()
-	values, err := parsePlist(f)
+	list, err := Preferences(f)
 	if err != nil {
-		return Policy{}, fmt.Errorf("read policy %s: %w", managed, err)
+		err = fmt.Errorf("read policy %s: %w", Place, err)
 	}
-	list, err := assignments(values)
-	if err != nil {
-		err = fmt.Errorf("read policy %s: %w", managed, err)
-	}
-	return Policy{managed, list}, err
+	return Policy{Place, list}, err
 }
 
 // readInstalled finds none: installers of this system write files.

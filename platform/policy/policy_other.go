@@ -2,6 +2,9 @@
 
 package policy
 
+// Place is empty: the system has no place of its own.
+const Place = ""
+
 // read finds none: here policy is a folder of files.
 func read() (Policy, error) { return Policy{}, nil }
 

@@ -31,12 +31,7 @@ func TestManagedPreferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"XML": profile, "binary": binary.String()} {
-		values, err := parsePlist(strings.NewReader(text))
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		got, err := assignments(values)
+		got, err := Preferences(strings.NewReader(text))
 		if d := cmp.Diff(wanted, got); d != "" || err != nil {
 			t.Errorf("%s: %v\n%s", name, err, d)
 		}
@@ -55,15 +50,40 @@ func TestUnreadablePropertyList(t *testing.T) {
 }
 
 func TestValuesThatNoKeyHas(t *testing.T) {
-	got, err := assignments(map[string]any{"good": "x", "data": []byte{1}, "list": []any{"a", 1}, "comma": []string{"a,b"}, "half": 1.5,
+	got, err := Assignments(map[string]any{"good": "x", "data": []byte{1}, "list": []any{"a", 1}, "half": 1.5,
 		"deep": map[string]any{"a": map[string]any{"b": map[string]any{"c": map[string]any{"d": "x"}}}}})
 	if d := cmp.Diff([]string{"good=x"}, got); d != "" {
 		t.Error(d)
 	}
-	for _, want := range []string{"data: ", "list: the list holds int", "comma: \"a,b\" has a comma", "half: ", "deep.a.b.c: "} {
+	for _, want := range []string{"data: ", "list: the list holds int", "half: ", "deep.a.b.c: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err = %v, want one with %q", err, want)
 		}
+	}
+}
+
+func TestListsThatCommasCannotSeparate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		list any
+		want string
+	}{
+		"texts":         {[]any{"a", "b"}, "key=a,b"},
+		"a comma":       {[]string{"a", `{ name = "b", port = 1 }`}, `key=['a', '{ name = "b", port = 1 }']`},
+		"dictionaries":  {[]any{"a", map[string]any{"name": "b", "pins": []any{"c"}, "tls": false}}, "key=['a', {name = 'b', pins = ['c'], tls = false}]"},
+		"nothing in it": {[]any{}, "key="},
+	} {
+		got, err := Assignments(map[string]any{"key": tt.list})
+		if d := cmp.Diff([]string{tt.want}, got); d != "" || err != nil {
+			t.Errorf("%s: %v\n%s", name, err, d)
+		}
+	}
+}
+
+func TestWhatAProfileSaysOfItself(t *testing.T) {
+	const own = "<key>PayloadUUID</key><string>X</string><key>PayloadVersion</key><integer>1</integer></dict></plist>"
+	got, err := Preferences(strings.NewReader(strings.Replace(profile, "</dict></plist>", own, 1)))
+	if d := cmp.Diff(wanted, got); d != "" || err != nil {
+		t.Errorf("%v\n%s", err, d)
 	}
 }
 
@@ -75,6 +95,6 @@ func FuzzParsePlist(f *testing.F) {
 		if err != nil && values != nil {
 			t.Error("values beside an error")
 		}
-		_, _ = assignments(values) // must not panic
+		_, _ = Assignments(values) // must not panic
 	})
 }

@@ -10,7 +10,10 @@ import (
 // key is where group policy puts ours.
 const key = `SOFTWARE\Policies\Reach64`
 
-func read() (Policy, error) { return readKey(registry.LOCAL_MACHINE, key, `HKLM\`+key) }
+// Place is where this system's policy is for us.
+const Place = `HKLM\` + key
+
+func read() (Policy, error) { return readKey(registry.LOCAL_MACHINE, key, Place) }
 
 // installedKey is where the installer keeps what it was told.
 const installedKey = `SOFTWARE\Reach64`
@@ -29,7 +32,7 @@ func readKey(hive registry.Key, path, origin string) (Policy, error) {
 		return Policy{}, err
 	}
 	errs := []error{err}
-	list, err := assignments(values)
+	list, err := Assignments(values)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("read policy %s: %w", origin, err))
 	}

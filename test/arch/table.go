@@ -100,7 +100,10 @@ var Table = map[string]Entry{
 	"cmd/reach64-lab": {Kind: Command, May: []string{"test/backup", "test/endpoint", "test/vnet"}},
 	"installer/dist":  {Kind: Command},
 
+	"installer/templates": {Kind: Command},
+
 	// Tests. vnet's NAT64 must not share the translator with what it tests.
+	"installer/admx":    {Kind: Support},
 	"test/arch":         {Kind: Support},
 	"test/backup":       {Kind: Support},
 	"test/bench":        {Kind: Lab, May: []string{"test/bench/load", "test/bench/report"}},
@@ -112,7 +115,7 @@ var Table = map[string]Entry{
 	"test/vnet":         {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
 	"test/endpoint":     {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
 	"test/netns":        {Kind: Lab, May: []string{"test/backup", "test/bench/load", "test/endpoint", "test/vnet"}},
-	"test/wine":         {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
+	"test/wine":         {Kind: Lab, May: []string{"installer/admx", "test/backup", "test/vnet"}},
 }
 
 // TagFolders are the only places for build tags, file names that end in an

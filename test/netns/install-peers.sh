@@ -7,7 +7,8 @@ set -eu
 # package=program
 peers="tayga=tayga nftables=nft unbound=unbound bind9=named bind9-utils=dnssec-signzone bind9-dnsutils=dig radvd=radvd curl=curl iperf3=iperf3
 	openssh-client=ssh dropbear-bin=dropbear restic=restic rclone=rclone tcpdump=tcpdump tshark=tshark chromium=chromium iproute2=ip ethtool=ethtool iputils-ping=ping traceroute=traceroute prometheus=prometheus
-	mmdebstrap=mmdebstrap systemd-container=systemd-nspawn util-linux=nsenter lintian=lintian rpmlint=rpmlint rpm=rpm shellcheck=shellcheck libarchive-tools=bsdtar"
+	mmdebstrap=mmdebstrap systemd-container=systemd-nspawn util-linux=nsenter lintian=lintian rpmlint=rpmlint rpm=rpm shellcheck=shellcheck libarchive-tools=bsdtar
+	podman=podman crun=crun yamllint=yamllint ansible-lint=ansible-lint"
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=

@@ -5,9 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestPackagesSatisfyTheirCheckers(t *testing.T) {
@@ -25,6 +28,44 @@ func TestPackagesSatisfyTheirCheckers(t *testing.T) {
 	} {
 		out, code, err := runFor(time.Minute, c)
 		if err != nil || code != 0 || strings.Contains(out.stdout, " W: ") {
+			t.Errorf("%s: exit code %d, %v:\n%s%s", name, code, err, out.stdout, out.stderr)
+		}
+	}
+}
+
+// TestPackagesForManagementTools lists what is in the archive of policy.
+func TestPackagesForManagementTools(t *testing.T) {
+	need(t, "bsdtar", "go")
+	deb, _, _ := packages(t)
+	out, code, err := runFor(time.Minute, exec.Command("bsdtar", "-tf", filepath.Join(filepath.Dir(deb), "reach64-0.0.1-policy.zip")))
+	if err != nil || code != 0 {
+		t.Fatalf("list archive: exit code %d, %v: %s", code, err, out.stderr)
+	}
+	got := strings.Fields(strings.ReplaceAll(out.stdout, "reach64-0.0.1-policy/", ""))
+	slices.Sort(got)
+	want := strings.Fields(`LICENSE PolicyDefinitions/en-US/reach64.adml PolicyDefinitions/reach64.admx
+		container/Containerfile container/README.md container/daemonset.yaml container/sidecar.yaml
+		examples/ansible/reach64.yml examples/ansible/templates/reach64.toml.j2 examples/intune/detect.ps1 examples/intune/path.ps1 examples/jamf/path.sh
+		macOS/com.github.reach64.schema.json macOS/reach64.mobileconfig rollout.md`)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestExamplesSatisfyTheirCheckers: what administrators are given to start from.
+func TestExamplesSatisfyTheirCheckers(t *testing.T) {
+	need(t, "shellcheck", "yamllint", "ansible-lint", "ansible-playbook")
+	home := "HOME=" + t.TempDir() // for their caches
+	for name, args := range map[string][]string{
+		"shellcheck": {"shellcheck", "-s", "sh", "installer/rollout/jamf/path.sh"},
+		"yamllint": {"yamllint", "--strict", "-d", "{extends: default, rules: {line-length: {max: 150}, comments: {min-spaces-from-content: 1}}}",
+			"installer/rollout", "installer/container"},
+		"ansible-lint": {"ansible-lint", "--offline", "--nocolor", "--profile", "production", "installer/rollout/ansible/reach64.yml"},
+		"the syntax":   {"ansible-playbook", "--syntax-check", "-i", "localhost,", "installer/rollout/ansible/reach64.yml"},
+	} {
+		c := exec.Command(args[0], args[1:]...)
+		c.Dir, c.Env = "../..", append(os.Environ(), home, "LC_ALL=C.UTF-8")
+		if out, code, err := runFor(time.Minute, c); err != nil || code != 0 {
 			t.Errorf("%s: exit code %d, %v:\n%s%s", name, code, err, out.stdout, out.stderr)
 		}
 	}
