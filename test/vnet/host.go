@@ -36,6 +36,8 @@ type HostLink struct {
 	Name string
 	Port FramePort // closed by Run
 	Down bool      // at first
+	// Tunnel: it is shown as a tunnel, such as a VPN's.
+	Tunnel bool
 }
 
 // Host is a client machine on gVisor's stack. It has Ethernet links that
@@ -73,6 +75,7 @@ type hostLink struct {
 	mtu     int
 	tun     *TUN   // nil: Ethernet
 	ether   *ether // nil: a TUN
+	tunnel  bool
 	addrs   []*hostAddr
 	routers []netip.Addr // default routers, link-local
 	onLink  []netip.Prefix
@@ -111,7 +114,7 @@ func (h *Host) plug(l HostLink, opts HostOptions) error {
 	i, mac := h.last, slices.Clone(opts.MAC)
 	mac[5] += byte(i - Uplink)
 	e := newEther(l.Port, mac, opts.MTU, func(etherType uint16, pkt []byte) bool { return h.take(i, etherType, pkt) })
-	h.links[i] = &hostLink{name: l.Name, up: !l.Down, mtu: opts.MTU, ether: e}
+	h.links[i] = &hostLink{name: l.Name, up: !l.Down, mtu: opts.MTU, ether: e, tunnel: l.Tunnel}
 	if err := h.stack.CreateNICWithOptions(tcpip.NICID(i), e, stack.NICOptions{Name: l.Name}); err != nil {
 		return fmt.Errorf("create %s: %s", l.Name, err)
 	}

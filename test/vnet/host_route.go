@@ -117,7 +117,7 @@ func (h *Host) Snapshot() netstate.Snapshot {
 	s := netstate.Snapshot{Routes: h.table(), Resolvers: slices.Clone(h.resolvers)}
 	for _, i := range slices.Sorted(maps.Keys(h.links)) {
 		l := h.links[i]
-		out := netstate.Link{Index: i, Name: l.name, Up: l.up, Tunnel: l.tun != nil, Ethernet: l.tun == nil,
+		out := netstate.Link{Index: i, Name: l.name, Up: l.up, Tunnel: l.tun != nil || l.tunnel, Ethernet: l.ether != nil && !l.tunnel,
 			MTU: l.mtu, MTU6: l.mtu, DNS: slices.Clone(l.dns)}
 		if l.ether != nil {
 			out.HardwareAddr = net.HardwareAddr(l.ether.mac).String()
