@@ -131,9 +131,9 @@ var changePlays = map[string]play{
 			g.turn(func(r *vnet.Router) { r.SetNAT64(false) })
 		},
 		leave: func(g *game) {
-			g.turn(func(r *vnet.Router) { r.SetNAT64(true) })
-			g.wait(orBase(base), over("eth0"))
+			g.w.Router.SetNAT64(true)
 			g.link("wlan0", false)
+			g.s.Agent.Refresh()
 		}, also: over("wlan0")},
 }
 

@@ -97,13 +97,16 @@ func (steering) Change(s agent.Steer) error {
 func (steering) Mode() string                         { return "memory" }
 func (steering) Counters() (map[string]uint64, error) { return nil, nil }
 
-// linkDialer dials over the link of a name.
+// linkDialer dials over the link of a name, "" whichever the routes say.
 type linkDialer struct {
 	h    *vnet.Host
 	link string
 }
 
 func (d linkDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if d.link == "" {
+		return d.h.DialContext(ctx, network, addr)
+	}
 	l, ok := d.h.Snapshot().LinkByName(d.link)
 	if !ok {
 		return nil, fmt.Errorf("dial %s over %s: no such link", addr, d.link)

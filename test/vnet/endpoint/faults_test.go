@@ -42,7 +42,13 @@ var faultPlays = map[string]play{
 		before: func(g *game) { g.claim(func(n int32) bool { return n == 1 }) },
 		after:  func(g *game) { g.claim(nil) }},
 	"every address is in use": {
-		before: func(g *game) { g.claim(func(int32) bool { return true }) }, also: noCLAT},
+		before: func(g *game) { g.claim(func(int32) bool { return true }) }, also: note("duplicate-address"),
+		after: func(g *game) { // where nothing else is allowed
+			g.reload("[path]\ndatapath = \"tun\"\n")
+			waitFor(g.T, g.s, "down", func(st status.Status) bool {
+				return st.Reason == "duplicate-address" && st.CLAT == nil && st.Path == "none"
+			})
+		}},
 	"policy forbids the prefix": {conf: "[discovery]\nallow = [\"2001:db8:aaaa::/48\"]\n", also: noCLAT},
 	"proof of the prefix":       proof("trusted.test", "nat64.trusted.test.", nil),
 	"no proof of the prefix":    proof("trusted.test", "", func(st status.Status) error { return detail("no-name")(st) }),

@@ -16,6 +16,9 @@ import (
 	"github.com/reach64/reach64/test/vnet"
 )
 
+// changes is how many changes a start makes: the device, two addresses, two routes.
+const changes = 5
+
 const byRelay = "[path]\ndatapath = \"relay\"\n"
 
 // lifecyclePlays are of what is done to the service and to what it has set up.
@@ -47,7 +50,7 @@ var lifecyclePlays = map[string]play{
 	"relay killed, then started anew": {conf: byRelay, after: (*game).again},
 	"killed after each of its changes": {after: func(g *game) {
 		g.stop() // the rest is in worlds of their own
-		for n := 1; n <= 6; n++ {
+		for n := 1; n <= changes; n++ {
 			for _, before := range []bool{false, true} {
 				d := Death{At: n, Before: before}
 				g.Run(fmt.Sprintf("%+v", d), func(t *testing.T) {

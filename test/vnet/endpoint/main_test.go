@@ -10,7 +10,7 @@ import (
 )
 
 // atOnce is how many worlds run at the same time: they wait far more than they work.
-const atOnce = "24"
+const atOnce = "48"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -83,8 +83,6 @@ var networkPlays = map[string]play{
 		after: func(g *game) {
 			g.w.Router.SetIPv4(true)
 			g.wait(orBase("native IPv4 beside NAT64"), answered)
-			g.w.Router.SetIPv4(false)
-			g.wait(orBase("IPv4 that leads nowhere"), nil)
 		}},
 	"neither IPv4 nor NAT64 leads to the server": {net: vnet.Options{NoNAT64: true, NoIPv4: true}, before: (*game).four, also: noCLAT},
 	"server with IPv6": {servers: byName,

@@ -156,7 +156,7 @@ func perform(t *testing.T, s scenario.Scenario, p play) {
 	defer g.stop()
 	from := orBase(p.from)
 	if p.enter != nil {
-		g.wait(from, nil)
+		g.wait(from, athome(from))
 		p.enter(g)
 	}
 	g.wait(s, g.p.also)
@@ -166,7 +166,7 @@ func perform(t *testing.T, s scenario.Scenario, p play) {
 	}
 	if p.leave != nil {
 		p.leave(g)
-		g.wait(from, nil)
+		g.wait(from, athome(from))
 		g.client(from.Want.Reaches)
 	}
 	if g.s != nil || p.dead {
@@ -184,6 +184,17 @@ func orBase(name string) scenario.Scenario {
 		panic("no scenario " + name)
 	}
 	return s
+}
+
+// athome is what else has to hold in the base network, so that a document from before
+// a change back to it does not count.
+func athome(s scenario.Scenario) func(status.Status) error {
+	if s.Name != base {
+		return nil
+	}
+	return func(st status.Status) error {
+		return want("the CLAT on eth0 alone, with its whole MTU", st.CLAT.Uplink == "eth0" && st.CLAT.MTU == 1480 && len(st.Uplinks) == 1)
+	}
 }
 
 // build makes the world of a play.
