@@ -107,11 +107,12 @@ var Table = map[string]Entry{
 	"test/bench/load":    {Kind: Support},
 	"test/bench/report":  {Kind: Support},
 	"test/packets":       {Kind: Support},
+	"test/scenario":      {Kind: Support},
 	"test/signedzone":    {Kind: Support},
 	"test/testcount":     {Kind: Support},
 	"test/vnet":          {Kind: Support, May: []string{"platform", "platform/netstate", "platform/packet", "resolver/nat64", "resolver/ra", "tunnel/vnethdr"}},
-	"test/vnet/endpoint": {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
-	"test/netns":         {Kind: Lab, May: []string{"test/backup", "test/bench/load", "test/vnet/endpoint", "test/vnet"}},
+	"test/vnet/endpoint": {Kind: Lab, May: []string{"test/backup", "test/scenario", "test/signedzone", "test/vnet"}},
+	"test/netns":         {Kind: Lab, May: []string{"test/backup", "test/bench/load", "test/scenario", "test/vnet/endpoint", "test/vnet"}},
 	"test/wine":          {Kind: Lab, May: []string{"test/backup", "test/vnet"}},
 }
 

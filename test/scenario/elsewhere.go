@@ -35,6 +35,6 @@ var Elsewhere = map[string]string{
 	"TestIdleFootprint": measure, "TestRelayBesideTayga": measure, "TestRelayCarriesManyFlows": measure,
 	"TestThroughputBesideNative": measure, "TestTimeFromRAToHandshake": measure,
 
-	"TestAChangedSysctlIsSeen": itself, "TestLabLeavesNothing": itself, "TestPeersAlone": itself,
+	"TestAChangedSysctlIsSeen": itself, "TestLabLeavesNothing": itself, "TestPeersAlone": itself, "TestPlacesAndFaultsAreScenarios": itself,
 	"TestStateLooksPastLifetimesOnly": itself, "TestSweepKnowsItsOwnNames": itself, "TestSweepRemovesWhatADeadTestLeft": itself,
 }

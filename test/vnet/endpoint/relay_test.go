@@ -25,9 +25,9 @@ func TestRelayByConfiguration(t *testing.T) {
 		t.Errorf("note %v, want that it is by configuration", st.DatapathNote)
 	}
 	roundTrip(t, w)
-	if c := s.Agent.Status().Counters; c["tcp-opened"] == 0 || c["4to6-bytes"] < 256<<10 || c["6to4-bytes"] < 256<<10 {
-		t.Errorf("counters %v", c)
-	}
+	waitFor(t, s, "counted", func(st status.Status) bool { // what is through is counted a moment later
+		return st.Counters["tcp-opened"] > 0 && st.Counters["4to6-bytes"] >= 256<<10 && st.Counters["6to4-bytes"] >= 256<<10
+	})
 	if c, err := w.Host.DialContext(t.Context(), "tcp4", "198.51.100.10:9"); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("a closed port: %v, %v; want it refused", c, err)
 	}
