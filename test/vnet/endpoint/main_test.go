@@ -2,25 +2,17 @@ package endpoint
 
 import (
 	"flag"
-	"fmt"
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// atOnce is how many worlds run at the same time: they wait far more than they work.
-const atOnce = "48"
-
+// TestMain has many worlds run at the same time, unless told otherwise: they wait far
+// more than they work.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given {
-		if err := flag.Set("test.parallel", atOnce); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	if err := flag.Set("test.parallel", "48"); err != nil {
+		panic(err)
 	}
+	flag.Parse() // what was given wins
 	goleak.VerifyTestMain(m)
 }
