@@ -3,7 +3,8 @@
 // without privilege, and on any operating system.
 //
 // What is not real here is the kernel alone: the agent, the translator, the plan
-// and the journal of changes are the product's own.
+// and the journal of changes are the product's own. A service can be killed at any of
+// its changes. Its tests play the list of package scenario.
 package endpoint
 
 import (

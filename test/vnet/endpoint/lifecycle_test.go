@@ -115,7 +115,7 @@ func (g *game) flowOverReloads() {
 	g.reload("")
 	g.wait(orBase(base), nil)
 	use()
-	if now := *g.first().CLAT; fmt.Sprintf("%+v", now) == "" || now.IPv4 != clat.IPv4 || *now.IPv6 != *clat.IPv6 || now.Device != clat.Device {
+	if now := *g.first().CLAT; now.IPv4 != clat.IPv4 || *now.IPv6 != *clat.IPv6 || now.Device != clat.Device {
 		g.Errorf("CLAT %+v, before %+v", now, clat)
 	}
 }
@@ -194,11 +194,7 @@ func (g *game) taken() {
 	h, st := g.w.Host, g.first()
 	tun := g.w.Link(st.CLAT.Device)
 	g.must(h.AddRoute(netstate.Route{Dst: netip.MustParsePrefix("198.51.100.200/32"), Link: tun}))
-	whole := func() string {
-		_ = tun
-		return state(h)
-	}
-	before := whole()
+	before := state(h)
 	for _, tt := range []struct {
 		name string
 		take func() error
@@ -214,11 +210,11 @@ func (g *game) taken() {
 		{"device", func() error { return h.SetLink(tun, false) }},
 	} {
 		g.must(tt.take())
-		for end := time.After(20 * time.Second); whole() != before; {
+		for end := time.After(20 * time.Second); state(h) != before; {
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-end:
-				g.Fatalf("%s: now\n%s\nbefore\n%s", tt.name, whole(), before)
+				g.Fatalf("%s: now\n%s\nbefore\n%s", tt.name, state(h), before)
 			}
 		}
 		g.wait(orBase(base), nil)

@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -9,11 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	"crypto/tls"
-	"crypto/x509"
 
 	"github.com/miekg/dns"
 
@@ -249,7 +247,7 @@ func (g *game) otherCLAT(works bool) {
 	g.Cleanup(func() { stop(); g.must(<-done, steering.Close()) })
 }
 
-// The captive portal: its API by HTTPS, and on port 80 it answers in place of everybody.
+// The captive portal.
 const (
 	portalName = "portal.example.test"
 	signInPage = "https://portal.example.test/sign-in"
@@ -261,28 +259,14 @@ var (
 )
 
 func (g *game) portal() {
-	var in atomic.Bool
+	p := &vnet.Portal{SignIn: signInPage}
 	ca, err := backup.NewCA()
 	g.must(err)
 	conf, err := ca.Server(portalName)
 	g.must(err)
 	g.w.Roots = x509.NewCertPool()
 	g.w.Roots.AppendCertsFromPEM(ca.PEM())
-	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == http.MethodPost:
-			in.Store(true)
-		case in.Load():
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			http.Redirect(w, r, signInPage, http.StatusFound)
-		}
-	})
-	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/captive+json")
-		fmt.Fprintf(w, `{"captive":%v,"user-portal-url":%q}`, !in.Load(), signInPage)
-	})
-	for port, handler := range map[uint16]http.Handler{80: plain, 443: api} {
+	for port, handler := range map[uint16]http.HandlerFunc{80: p.Plain, 443: p.API} {
 		l, err := g.w.Internet.Listen(netip.AddrPortFrom(portalAddr, port))
 		g.must(err)
 		if port == 443 {
