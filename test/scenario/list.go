@@ -120,8 +120,10 @@ var uplinks = []Scenario{
 
 // lifecycle is what is done to the service, and to what it has set up.
 var lifecycle = []Scenario{
-	{Name: "paused", Want: none("v6-only-nat64-dns64", "paused"),
-		Labs: []string{"TestRoaming/paused", "TestPause"}},
+	{Name: "paused", Want: Want{"v6-only-nat64-dns64", "synthesized", "paused", Prefix, "ra", false},
+		Labs: []string{"TestRoaming/paused"}},
+	{Name: "paused, with a server known by its address alone", Want: none("v6-only-nat64-dns64", "paused"),
+		Labs: []string{"TestPause"}},
 	{Name: "paused for a time", Want: up("v6-only-nat64-dns64"),
 		Labs: []string{"TestPause"}},
 	{Name: "a flow lives over reloads", Want: up("v6-only-nat64-dns64"),

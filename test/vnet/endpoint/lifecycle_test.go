@@ -23,13 +23,12 @@ const byRelay = "[path]\ndatapath = \"relay\"\n"
 
 // lifecyclePlays are of what is done to the service and to what it has set up.
 var lifecyclePlays = map[string]play{
-	"paused": {
-		enter: func(g *game) { g.must(g.s.Agent.Pause(g.Context(), 0)) },
-		leave: func(g *game) { g.must(g.s.Agent.Resume(g.Context())) }, also: noCLAT},
+	"paused":        {servers: byName, enter: (*game).pause, leave: (*game).resume, also: noCLAT},
+	byAddressPaused: {enter: (*game).pause, leave: (*game).resume, also: noCLAT},
 	"paused for a time": {
 		enter: func(g *game) {
 			g.must(g.s.Agent.Pause(g.Context(), time.Second))
-			g.wait(orBase("paused"), noCLAT)
+			g.wait(orBase(byAddressPaused), noCLAT)
 		}},
 	"a flow lives over reloads":    {after: (*game).flowOverReloads},
 	"reload to the relay and back": {after: (*game).relayAndBack},
@@ -75,6 +74,11 @@ var lifecyclePlays = map[string]play{
 			waitFor(g.T, g.s, "down", func(st status.Status) bool { return st.Reason == "datapath-failed" && st.CLAT == nil })
 		}},
 }
+
+const byAddressPaused = "paused, with a server known by its address alone"
+
+func (g *game) pause()  { g.must(g.s.Agent.Pause(g.Context(), 0)) }
+func (g *game) resume() { g.must(g.s.Agent.Resume(g.Context())) }
 
 // reload goes over to a configuration with conf in the place of the play's, and more
 // servers.
