@@ -179,7 +179,7 @@ func dieAt(t *testing.T, d Death) {
 	g.start()
 	select {
 	case <-g.s.Died():
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("it does not make so many changes")
 	}
 	g.must(g.s.Stop())
@@ -214,7 +214,7 @@ func (g *game) taken() {
 		{"device", func() error { return h.SetLink(tun, false) }},
 	} {
 		g.must(tt.take())
-		for end := time.After(20 * time.Second); state(h) != before; {
+		for end := time.After(patience); state(h) != before; {
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-end:

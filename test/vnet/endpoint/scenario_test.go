@@ -239,7 +239,7 @@ func withDefaults(o vnet.Options) vnet.Options {
 // settle waits for the host's own addresses, which belong to the state before.
 func (g *game) settle() {
 	g.Helper()
-	limit := time.After(15 * time.Second)
+	limit := time.After(patience)
 	for g.unsettled() {
 		select {
 		case <-g.w.Host.Changed():
@@ -317,7 +317,7 @@ func (g *game) client(reaches bool) {
 func (g *game) unchanged(before string, same bool) {
 	g.Helper()
 	var diff string
-	for end := time.After(10 * time.Second); ; {
+	for end := time.After(patience); ; {
 		now := state(g.w.Host)
 		if diff = cmp.Diff(before, now); !same {
 			diff = ours(g.w.Host)
