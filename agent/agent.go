@@ -109,7 +109,7 @@ func New(log logrus.FieldLogger, conf config.Config, edges Edges, pid int) (*Age
 	a.find = discover.New(findWhat(conf), edges.RA, func(link string) dnsq.Dialer { return edges.DialLink(link) }, log)
 	a.names = newLookup(log, resolvable(conf.Servers), a.nameServers, edges.DialLink)
 	a.dns64 = newForwarder(log, conf, edges.DialLink, a.nameServers, a.corporate)
-	a.gate = newGate(log, edges.DialLink)
+	a.gate = newGate(log, edges.DialLink, edges.Roots)
 	a.router = newNeighbour(log, edges.Echo)
 	a.proofs = newProver(log, conf.Discovery, edges.DialLink)
 	a.probes = newProber(func(ctx context.Context, over string, t probe.Target) probe.Result {

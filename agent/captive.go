@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,8 +31,9 @@ const (
 type gate struct {
 	dial    func(link string) Dialer
 	log     logrus.FieldLogger
-	changed chan struct{} // capacity 1; a full channel means that news is waiting already
-	asked   chan doubt    // capacity 1; an older one is replaced
+	roots   *x509.CertPool // nil: the system's
+	changed chan struct{}  // capacity 1; a full channel means that news is waiting already
+	asked   chan doubt     // capacity 1; an older one is replaced
 
 	mu     sync.Mutex
 	last   doubt
@@ -49,8 +51,8 @@ func (d doubt) equal(o doubt) bool {
 	return d.api == o.api && d.probe == o.probe && d.question.equal(o.question)
 }
 
-func newGate(log logrus.FieldLogger, dial func(link string) Dialer) *gate {
-	return &gate{dial: dial, log: log, changed: make(chan struct{}, 1), asked: make(chan doubt, 1)}
+func newGate(log logrus.FieldLogger, dial func(link string) Dialer, roots *x509.CertPool) *gate {
+	return &gate{dial: dial, log: log, roots: roots, changed: make(chan struct{}, 1), asked: make(chan doubt, 1)}
 }
 
 // doubts says what to find out about this network.
@@ -122,7 +124,7 @@ func (g *gate) run(ctx context.Context) error {
 func (g *gate) ask(ctx context.Context, d doubt) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, portalLimit)
 	defer cancel()
-	c := portal.Client{Dialer: named{d.question, g.dial(d.link)}}
+	c := portal.Client{Dialer: named{d.question, g.dial(d.link)}, Roots: g.roots}
 	a := portal.Answer{}
 	if d.api != "" {
 		a = c.API(ctx, d.api)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/netip"
 	"time"
@@ -40,6 +41,9 @@ type Edges struct {
 	// Portal is the address of the captive portal's API that DHCP gave for a link (RFC
 	// 8910), "" none; nil where that cannot be learned.
 	Portal func(l netstate.Link) string
+	// Roots are the authorities that a captive portal's API is believed by; nil: the
+	// system's.
+	Roots *x509.CertPool
 	// NameServers returns those that the system's policy sets for a name (NRPT); nil:
 	// it has no such policy.
 	NameServers func(name string) []netip.Addr

@@ -21,11 +21,9 @@ const maxLinks = 8
 
 // world gathers what the decision depends on.
 func (a *Agent) world(now time.Time, snap netstate.Snapshot, r discover.Report) reach.World {
+	snap = without(snap, a.gone) // it may be from before the last CLAT went
 	w := reach.World{Net: snap, Own: a.gone, Failed: a.failed, Epoch: r.Epoch}
 	if in := a.running; in != nil {
-		// A snapshot may still show the CLAT that this one has replaced.
-		snap = without(snap, a.gone)
-		w.Net = snap
 		w.Own = reach.Own{Device: in.dev.Index(), Addr6: in.addr6, Ready: in.ready}
 	}
 	for _, c := range r.Candidates {

@@ -3,11 +3,15 @@ package agent
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 
+	"github.com/reach64/reach64/agent/config"
 	"github.com/reach64/reach64/agent/reach"
 	"github.com/reach64/reach64/platform/netstate"
+	"github.com/reach64/reach64/resolver/discover"
 )
 
 // A snapshot that was read before a CLAT was taken down must not make it
@@ -36,5 +40,20 @@ func TestSnapshotWithoutWhatIsGone(t *testing.T) {
 	}
 	if d := cmp.Diff(s, without(s, reach.Own{}), compare...); d != "" {
 		t.Error(d)
+	}
+}
+
+// The address of a CLAT that has gone is free, also to a decision on a snapshot from
+// before: the next one takes it, so that it is the same in the same network.
+func TestAddressOfTheLastCLATIsFree(t *testing.T) {
+	log, _ := logtest.NewNullLogger()
+	a, err := New(log, config.Config{}, Edges{DialLink: func(string) Dialer { return nil }}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.gone = reach.Own{Device: 9, Addr6: netip.MustParseAddr("2001:db8:1::c1a7")}
+	s := netstate.Snapshot{Links: []netstate.Link{{Index: 9, Name: "clat0", Up: true, Addrs: []netstate.Addr{{Prefix: netip.MustParsePrefix("192.0.0.3/32")}}}}}
+	if got := reach.FreeIPv4(a.world(time.Now(), s, discover.Report{}).Net); got != netip.MustParseAddr("192.0.0.3") {
+		t.Errorf("the next CLAT would take %v", got)
 	}
 }

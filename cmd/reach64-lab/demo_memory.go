@@ -15,8 +15,8 @@ import (
 	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/resolver/nat64"
 	"github.com/reach64/reach64/test/backup"
-	"github.com/reach64/reach64/test/endpoint"
 	"github.com/reach64/reach64/test/vnet"
+	"github.com/reach64/reach64/test/vnet/endpoint"
 )
 
 // memoryStage is the same network inside this process: gVisor's stack in the

@@ -62,11 +62,19 @@ type OS interface {
 	DelRoute(r Route) error
 }
 
+// Links is what an OS that is not this machine's has beside: the index of the link
+// of that name, or fs.ErrNotExist.
+type Links interface {
+	LinkIndex(name string) (int, error)
+}
+
 // Configurator applies wanted states. mu serializes Apply and guards the rest.
 type Configurator struct {
 	j   *journal.Journal
 	log logrus.FieldLogger
 	os  OS
+
+	link func(name string) (int, error)
 
 	mu      sync.Mutex
 	applied Want
@@ -78,7 +86,11 @@ func New(j *journal.Journal, log logrus.FieldLogger) *Configurator { return NewO
 
 // NewOn returns a configurator that makes its changes through os.
 func NewOn(os OS, j *journal.Journal, log logrus.FieldLogger) *Configurator {
-	return &Configurator{j: j, log: log, os: os, ids: make(map[string]uint64)}
+	c := &Configurator{j: j, log: log, os: os, link: linkIndex, ids: make(map[string]uint64)}
+	if l, ok := os.(Links); ok {
+		c.link = l.LinkIndex
+	}
+	return c
 }
 
 // Apply brings the state from have to want. It goes on after a failed removal

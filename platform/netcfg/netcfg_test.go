@@ -226,6 +226,37 @@ func TestNextProcessUndoesWhatAKilledOneLeft(t *testing.T) {
 	}
 }
 
+// elsewhere is an OS that is not this machine's.
+type elsewhere struct {
+	*fake
+	links map[string]int
+}
+
+func (e elsewhere) LinkIndex(name string) (int, error) {
+	if i, ok := e.links[name]; ok {
+		return i, nil
+	}
+	return 0, fs.ErrNotExist
+}
+
+// An OS that says its links itself is asked for them: this machine has no r64mem0.
+func TestUndoOnAnotherMachine(t *testing.T) {
+	have := netstate.Snapshot{Links: []netstate.Link{{Index: 2, Name: "r64mem0"}, {Index: 9, Name: "r64mem1"}}}
+	j, path := openJournal(t)
+	if err := NewOn(&fake{}, j, quiet()).Apply(t.Context(), have, whole); err != nil {
+		t.Fatal(err)
+	}
+	next := reopen(t, path)
+	left := elsewhere{&fake{objects: []string{Step{Addr: Addr{Link: 5, Prefix: addr6.Prefix}}.key()}}, map[string]int{"r64mem0": 5}}
+	undone, err := NewOn(left, next, quiet()).Undo(t.Context())
+	if want := []string{"address 2001:db8:1::c1a7/128 on r64mem0"}; err != nil || !slices.Equal(undone, want) {
+		t.Errorf("undone = %v, %v; want %v", undone, err, want)
+	}
+	if len(left.objects) != 0 || len(next.Entries()) != 0 {
+		t.Errorf("left %v, journal %v", left.objects, next.Entries())
+	}
+}
+
 // The next start must not fail for ever over what another version wrote.
 func TestEntryThatCannotBeUndoneIsCrossedOut(t *testing.T) {
 	link := loopback(t).Name

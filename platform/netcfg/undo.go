@@ -48,7 +48,7 @@ func (c *Configurator) undo(e journal.Entry) error {
 		c.log.WithField("entry", e.String()).Warn("journal has an entry that cannot be undone")
 		return fs.ErrNotExist
 	}
-	index, err := linkIndex(e.Link)
+	index, err := c.link(e.Link)
 	if err != nil {
 		return err
 	}

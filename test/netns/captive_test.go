@@ -7,9 +7,10 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/reach64/reach64/test/vnet"
 )
 
 const (
@@ -19,35 +20,20 @@ const (
 )
 
 // playPortal is a captive portal on args[0]: its API by HTTPS on port 443, with the
-// certificate in args[1], and on port 80 it answers in place of everybody, until
-// somebody signs in, and again after a POST to /out.
+// certificate in args[1], and the rest on port 80.
 func playPortal(args []string) error {
 	if len(args) != 2 {
 		return errors.New("want an address and a file")
 	}
-	var in atomic.Bool
-	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == http.MethodPost:
-			in.Store(r.URL.Path != "/out")
-		case in.Load():
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			http.Redirect(w, r, signInPage, http.StatusFound)
-		}
-	})
-	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/captive+json")
-		fmt.Fprintf(w, `{"captive":%v,"user-portal-url":%q}`, !in.Load(), signInPage)
-	})
+	p := &vnet.Portal{SignIn: signInPage}
 	l, err := net.Listen("tcp", net.JoinHostPort(args[0], "80"))
 	if err != nil {
 		return err
 	}
 	fails := make(chan error, 2) // one of each server
-	go func() { fails <- http.Serve(l, plain) }()
+	go func() { fails <- http.Serve(l, http.HandlerFunc(p.Plain)) }()
 	go func() {
-		fails <- http.ListenAndServeTLS(net.JoinHostPort(args[0], "443"), args[1], args[1], api)
+		fails <- http.ListenAndServeTLS(net.JoinHostPort(args[0], "443"), args[1], args[1], http.HandlerFunc(p.API))
 	}()
 	fmt.Println("ready")
 	return <-fails

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reach64/reach64/test/scenario"
 )
 
 // The addresses of the organization: its network, its DNS64, and the prefix of its
@@ -11,7 +13,7 @@ import (
 const (
 	daNet    = "fd12:3456:789a:1000::"
 	daDNS    = "fd12:3456:789a:3333::1"
-	daPrefix = "fd12:3456:789a:7777::/96"
+	daPrefix = scenario.Corporate
 )
 
 // directAccess is the network of a DirectAccess client at home: an IPv6-only

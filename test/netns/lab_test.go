@@ -14,17 +14,19 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/reach64/reach64/test/scenario"
 )
 
 // Addresses of the lab: 198.51.100.0/24 and 2001:db8::/32 are for documentation
 // (RFC 5737, RFC 3849).
 const (
-	documentation = "198.51.100.10"         // the server's address
-	ownPrefix     = "2001:db8:64:ff9b::/96" // a network's own NAT64 prefix
-	wellKnown     = "64:ff9b::/96"          // RFC 6052 section 2.1
+	documentation = scenario.Server // the server's address
+	ownPrefix     = scenario.Prefix // a network's own NAT64 prefix
+	wellKnown     = "64:ff9b::/96"  // RFC 6052 section 2.1
 	lanPrefix     = "2001:db8:1::/64"
 	lanRouter     = "2001:db8:1::1"
-	serverName    = "backup.example.test"
+	serverName    = scenario.ServerName
 	webPort       = 8443
 	resticPort    = 8080
 )

@@ -12,6 +12,7 @@ import (
 // Neighbor discovery options (RFC 4861, RFC 8106, RFC 8781, RFC 8910).
 const (
 	optSourceLL = 1
+	optTargetLL = 2
 	optPrefix   = 3
 	optMTU      = 5
 	optRDNSS    = 25
@@ -89,7 +90,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 // router, its name server and PREF64 are zero; the prefix stays, as addresses do
 // when a router goes. The option is there with has, and alive with pref64.
 func (r *Router) sendRA(on, pref64, has bool) {
-	o := r.opts
+	o, now := r.opts, r.now.Load()
+	o.Prefix, o.PIO = now.prefix, now.pio
 	if !on {
 		o.RouterLifetime, o.RDNSSLifetime, pref64 = 0, 0, false
 	}
@@ -97,6 +99,15 @@ func (r *Router) sendRA(on, pref64, has bool) {
 		o.Pref64Lifetime = 0
 	}
 	msg := advertisement(o, has)
+	for _, p := range now.old {
+		msg = appendPIO(msg, p, prefixOn, o.PrefixLifetime, 0)
+	}
+	for _, p := range now.others {
+		msg = appendPref64(msg, p, o.Pref64Lifetime)
+	}
+	for _, p := range now.gone {
+		msg = appendPref64(msg, p, 0)
+	}
 	r.count.ra.Add(1)
 	r.link.sendTo(allNodes, icmp6(r.linkLocal, allNodes, 255, msg)) // lost is lost
 }
@@ -104,7 +115,7 @@ func (r *Router) sendRA(on, pref64, has bool) {
 // advertisement returns a Router Advertisement without checksum (RFC 4861
 // section 4.2), with a PREF64 option when pref64 is set.
 func advertisement(o Options, pref64 bool) []byte {
-	flags, prefixFlags := byte(0), byte(0xc0) // L and A
+	flags, prefixFlags := byte(0), byte(prefixOn)
 	if o.Managed {
 		flags, prefixFlags = 0x80, 0 // M
 	}
@@ -112,12 +123,11 @@ func advertisement(o Options, pref64 bool) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(min(o.RouterLifetime/time.Second, 65535)))
 	b = append(b, make([]byte, 8)...) // reachable time, retransmission timer: unspecified
 	b = append(append(b, optSourceLL, 1), o.MAC...)
-	b = append(b, optPrefix, 4, byte(o.PIO.Bits()), prefixFlags)
-	b = appendSeconds(b, o.PrefixLifetime)
-	b = appendSeconds(b, o.PrefixLifetime)
-	b = appendAddr(append(b, 0, 0, 0, 0), o.PIO.Addr())
-	b = appendSeconds(append(b, optRDNSS, 3, 0, 0), o.RDNSSLifetime)
-	b = appendAddr(b, o.Addr)
+	b = appendPIO(b, o.PIO, prefixFlags, o.PrefixLifetime, o.PrefixLifetime)
+	if !o.NoRDNSS {
+		b = appendSeconds(append(b, optRDNSS, 3, 0, 0), o.RDNSSLifetime)
+		b = appendAddr(b, o.Addr)
+	}
 	if o.AdvertiseMTU {
 		b = binary.BigEndian.AppendUint32(append(b, optMTU, 1, 0, 0), uint32(o.MTU))
 	}
@@ -126,6 +136,16 @@ func advertisement(o Options, pref64 bool) []byte {
 		b = appendPref64(b, o.Prefix, o.Pref64Lifetime)
 	}
 	return b
+}
+
+// prefixOn are the flags of a prefix that is on the link and good for addresses (L, A).
+const prefixOn = 0xc0
+
+// appendPIO appends a Prefix Information option (RFC 4861 section 4.6.2).
+func appendPIO(b []byte, p netip.Prefix, flags byte, valid, preferred time.Duration) []byte {
+	b = append(b, optPrefix, 4, byte(p.Bits()), flags)
+	b = appendSeconds(appendSeconds(b, valid), preferred)
+	return appendAddr(append(b, 0, 0, 0, 0), p.Addr())
 }
 
 // appendPortal appends the address of a captive portal's API, filled up with zeros to

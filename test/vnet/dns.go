@@ -122,7 +122,7 @@ func (r *Router) serveDNS(w dns.ResponseWriter, q *dns.Msg) {
 		w.Close() // ends a TCP connection; UDP just stays silent
 		return
 	}
-	m := r.answer(q)
+	m := r.reply(q)
 	if _, ok := w.RemoteAddr().(*net.UDPAddr); ok {
 		size := dns.MinMsgSize
 		if opt := q.IsEdns0(); opt != nil {
@@ -131,6 +131,16 @@ func (r *Router) serveDNS(w dns.ResponseWriter, q *dns.Msg) {
 		m.Truncate(size)
 	}
 	w.WriteMsg(m) // the client asks again
+}
+
+// reply is what somebody else answers, or else the router.
+func (r *Router) reply(q *dns.Msg) *dns.Msg {
+	if other := r.now.Load().answer; other != nil {
+		if m := other(q); m != nil {
+			return m
+		}
+	}
+	return r.answer(q)
 }
 
 // answer is the reply to q. It is authoritative for everything: what is not in
@@ -169,7 +179,7 @@ func (r *Router) records(q dns.Question, addrs []netip.Addr, synthesize bool) []
 			continue
 		}
 		a = append(a, &dns.A{Hdr: r.header(q.Name, dns.TypeA), A: ip.AsSlice()})
-		made = append(made, &dns.AAAA{Hdr: r.header(q.Name, dns.TypeAAAA), AAAA: r.opts.Prefix.Embed(ip).AsSlice()})
+		made = append(made, &dns.AAAA{Hdr: r.header(q.Name, dns.TypeAAAA), AAAA: r.now.Load().prefix.Embed(ip).AsSlice()})
 	}
 	switch {
 	case q.Qtype == dns.TypeA:

@@ -97,29 +97,42 @@ func (e *ether) receive(frame []byte) {
 
 // note keeps the sender's link address.
 func (e *ether) note(etherType uint16, payload, mac []byte) {
-	p, ok := parse6(payload)
-	if !ok || etherType != etherIPv6 || p.src.IsUnspecified() || p.src.IsMulticast() {
+	var src netip.Addr
+	if p, ok := parse6(payload); ok && etherType == etherIPv6 {
+		src = p.src
+	} else if etherType == etherIPv4 && len(payload) >= 20 {
+		src = netip.AddrFrom4([4]byte(payload[12:16]))
+	}
+	if !src.IsValid() || src.IsUnspecified() || src.IsMulticast() {
 		return
 	}
 	e.mu.RLock()
-	old, known := e.learned[p.src]
+	old, known := e.learned[src]
 	full := len(e.learned) >= maxLearned
 	e.mu.RUnlock()
 	if known && old == tcpip.LinkAddress(mac) || full && !known {
 		return
 	}
 	e.mu.Lock()
-	e.learned[p.src] = tcpip.LinkAddress(mac)
+	e.learned[src] = tcpip.LinkAddress(mac)
 	e.mu.Unlock()
 }
 
 // destination is the link address that pkt goes to, empty when it is not known.
 func (e *ether) destination(pkt *stack.PacketBuffer) tcpip.LinkAddress {
-	if mac := pkt.EgressRoute.RemoteLinkAddress; len(mac) != 0 || !e.learn || pkt.NetworkProtocolNumber != header.IPv6ProtocolNumber {
+	if mac := pkt.EgressRoute.RemoteLinkAddress; len(mac) != 0 || !e.learn {
 		return mac
 	}
-	dst := fromAddr(header.IPv6(pkt.NetworkHeader().Slice()).DestinationAddress())
-	if dst.IsMulticast() {
+	var dst netip.Addr
+	switch pkt.NetworkProtocolNumber {
+	case header.IPv4ProtocolNumber:
+		dst = fromAddr(header.IPv4(pkt.NetworkHeader().Slice()).DestinationAddress())
+	case header.IPv6ProtocolNumber:
+		dst = fromAddr(header.IPv6(pkt.NetworkHeader().Slice()).DestinationAddress())
+	default:
+		return ""
+	}
+	if dst.Is6() && dst.IsMulticast() {
 		return macOfMulticast(dst)
 	}
 	e.mu.RLock()

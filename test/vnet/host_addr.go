@@ -26,7 +26,8 @@ type hostAddr struct {
 // failed. Adding an address again changes whether it is deprecated.
 func (h *Host) AddAddr(link int, p netip.Prefix, deprecated bool) error {
 	nic, life := tcpip.NICID(link), stack.AddressLifetimes{Deprecated: deprecated}
-	if h.stack.SetAddressLifetimes(nic, toAddr(p.Addr()), life) == nil {
+	// The stack keeps an address that was removed while a connection has it.
+	if h.knows(link, p.Addr()) && h.stack.SetAddressLifetimes(nic, toAddr(p.Addr()), life) == nil {
 		return nil
 	}
 	err := h.stack.AddProtocolAddress(nic, protocolAddress(p), stack.AddressProperties{Lifetimes: life, Disp: h.track(link, p, false)})
@@ -37,6 +38,13 @@ func (h *Host) AddAddr(link int, p netip.Prefix, deprecated bool) error {
 	h.applyRoutes()
 	h.notify()
 	return nil
+}
+
+func (h *Host) knows(link int, ip netip.Addr) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l, ok := h.links[link]
+	return ok && slices.ContainsFunc(l.addrs, func(a *hostAddr) bool { return a.Prefix.Addr() == ip })
 }
 
 // RemoveAddr removes an address from a link.

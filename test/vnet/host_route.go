@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -113,13 +114,13 @@ func (h *Host) applyRoutes() {
 func (h *Host) Snapshot() netstate.Snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := netstate.Snapshot{Routes: h.table()}
+	s := netstate.Snapshot{Routes: h.table(), Resolvers: slices.Clone(h.resolvers)}
 	for _, i := range slices.Sorted(maps.Keys(h.links)) {
 		l := h.links[i]
-		out := netstate.Link{Index: i, Name: l.name, Up: l.up, Tunnel: l.tun != nil, Ethernet: l.tun == nil,
+		out := netstate.Link{Index: i, Name: l.name, Up: l.up, Tunnel: l.tun != nil || l.tunnel, Ethernet: l.ether != nil && !l.tunnel,
 			MTU: l.mtu, MTU6: l.mtu, DNS: slices.Clone(l.dns)}
-		if l.tun == nil {
-			out.HardwareAddr = h.mac.String()
+		if l.ether != nil {
+			out.HardwareAddr = net.HardwareAddr(l.ether.mac).String()
 		}
 		for _, a := range l.addrs {
 			out.Addrs = append(out.Addrs, a.Addr)

@@ -41,7 +41,7 @@ func TestSteering(t *testing.T) {
 		{"cut short", header6(server6, clat6, protoUDP, 64, 0)[:39], false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w.host.take(etherIPv6, c.pkt)
+			w.host.take(Uplink, etherIPv6, c.pkt)
 			select {
 			case got := <-d.queue:
 				if !c.want || string(got) != string(c.pkt) {

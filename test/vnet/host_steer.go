@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -23,8 +24,9 @@ const maxUnresolved = 64
 
 // receivedRA is one router advertisement for ReadRA.
 type receivedRA struct {
-	msg []byte
-	src netip.Addr
+	msg  []byte
+	src  netip.Addr
+	link int
 }
 
 // steering sends packets from the uplink to a TUN.
@@ -45,11 +47,12 @@ func (h *Host) Steer(tun, uplink int, clat6 netip.Addr, prefixes []nat64.Prefix)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l, ok := h.links[tun]
+	up, known := h.links[uplink]
 	switch {
 	case !ok || l.tun == nil:
 		return nil, fmt.Errorf("steer %v: link %d is not a TUN device", clat6, tun)
-	case uplink != Uplink:
-		return nil, fmt.Errorf("steer %v: link %d is not the uplink", clat6, uplink)
+	case !known || up.ether == nil:
+		return nil, fmt.Errorf("steer %v: link %d is no Ethernet link", clat6, uplink)
 	case !clat6.Is6():
 		return nil, fmt.Errorf("steer %v: want an IPv6 address", clat6)
 	}
@@ -76,9 +79,9 @@ func (s *steering) Close() error {
 	return nil
 }
 
-// wants tells whether p is for the TUN.
-func (s *steering) wants(p ip6) bool {
-	if p.dst != s.clat6 {
+// wants tells whether p, which came in on link, is for the TUN.
+func (s *steering) wants(link int, p ip6) bool {
+	if link != s.uplink || p.dst != s.clat6 {
 		return false
 	}
 	if t := p.icmpType(); t >= icmpUnreachable && t <= icmpParameter {
@@ -99,9 +102,9 @@ func (h *Host) steered(t *TUN, src netip.Addr) *steering {
 	return nil
 }
 
-// take sees each packet that arrives on the uplink. It is true for those that
+// take sees each packet that arrives on an Ethernet link. It is true for those that
 // the stack must not see.
-func (h *Host) take(etherType uint16, pkt []byte) bool {
+func (h *Host) take(link int, etherType uint16, pkt []byte) bool {
 	if etherType != etherIPv6 {
 		return false
 	}
@@ -110,7 +113,7 @@ func (h *Host) take(etherType uint16, pkt []byte) bool {
 		return true
 	}
 	if p.icmpType() == icmpRA && p.hopLimit == 255 && p.src.IsLinkLocalUnicast() {
-		h.keepRA(receivedRA{append([]byte(nil), p.payload...), p.src})
+		h.keepRA(receivedRA{append([]byte(nil), p.payload...), p.src, link})
 		return false
 	}
 	list := h.steers.Load()
@@ -118,7 +121,7 @@ func (h *Host) take(etherType uint16, pkt []byte) bool {
 		return false
 	}
 	for _, s := range *list {
-		if s.wants(p) {
+		if s.wants(link, p) {
 			s.tun.enqueue(append([]byte(nil), pkt[:ip6Len+len(p.payload)]...))
 			return true
 		}
@@ -127,7 +130,7 @@ func (h *Host) take(etherType uint16, pkt []byte) bool {
 }
 
 // keepRA queues an advertisement, in place of the oldest when there are many.
-// Only the reader of the uplink calls it.
+// It ends when the queue has room, which several readers of links may fill.
 func (h *Host) keepRA(ra receivedRA) {
 	for {
 		select {
@@ -148,7 +151,7 @@ func (h *Host) keepRA(ra receivedRA) {
 func (h *Host) ReadRA(ctx context.Context) (msg []byte, src netip.Addr, link int, err error) {
 	select {
 	case ra := <-h.ras:
-		return ra.msg, ra.src, Uplink, nil
+		return ra.msg, ra.src, ra.link, nil
 	case <-ctx.Done():
 		return nil, netip.Addr{}, 0, fmt.Errorf("read router advertisement: %w", ctx.Err())
 	}
@@ -159,15 +162,26 @@ func (h *Host) Solicit(ctx context.Context, link int) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("solicit routers: %w", err)
 	}
-	if link != Uplink {
-		return fmt.Errorf("solicit routers on link %d: it is not the uplink", link)
+	e := h.ether(link)
+	if e == nil {
+		return fmt.Errorf("solicit routers on link %d: it is no Ethernet link", link)
 	}
 	src, msg := netip.IPv6Unspecified(), []byte{icmpRS, 0, 0, 0, 0, 0, 0, 0}
-	if ip := linkLocal(h.mac); h.usable(link, ip) {
-		src, msg = ip, append(append(msg, optSourceLL, 1), h.mac...)
+	if ip := linkLocal(net.HardwareAddr(e.mac)); h.usable(link, ip) {
+		src, msg = ip, append(append(msg, optSourceLL, 1), e.mac...)
 	}
-	if err := h.uplink.sendTo(allRouters, icmp6(src, allRouters, 255, msg)); err != nil {
+	if err := e.sendTo(allRouters, icmp6(src, allRouters, 255, msg)); err != nil {
 		return fmt.Errorf("solicit routers: %w", err)
+	}
+	return nil
+}
+
+// ether is the Ethernet link with this index, nil for none.
+func (h *Host) ether(link int) *ether {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l, ok := h.links[link]; ok {
+		return l.ether
 	}
 	return nil
 }
@@ -186,8 +200,8 @@ var errNoRoute = errors.New("no route")
 // sendUplink sends an IPv6 packet by the uplink to the next hop for dst. Its
 // link address is asked for first if need be. Packets without a way are lost.
 func (h *Host) sendUplink(link int, dst netip.Addr, pkt []byte) error {
-	via := h.nextHop(link, dst)
-	if !via.IsValid() || len(pkt) > int(h.uplink.MTU()) {
+	via, e := h.nextHop(link, dst), h.ether(link)
+	if !via.IsValid() || e == nil || len(pkt) > int(e.MTU()) {
 		return errNoRoute
 	}
 	found := make(chan stack.LinkResolutionResult, 1)
@@ -195,7 +209,7 @@ func (h *Host) sendUplink(link int, dst netip.Addr, pkt []byte) error {
 		func(r stack.LinkResolutionResult) { found <- r })
 	switch err.(type) {
 	case nil:
-		return h.transmit(<-found, pkt)
+		return transmit(e, <-found, pkt)
 	case *tcpip.ErrWouldBlock:
 	default:
 		return errNoRoute
@@ -208,7 +222,7 @@ func (h *Host) sendUplink(link int, dst netip.Addr, pkt []byte) error {
 		defer h.unresolved.Add(-1)
 		select {
 		case r := <-found:
-			h.transmit(r, pkt)
+			transmit(e, r, pkt)
 		case <-h.done:
 		}
 	})
@@ -216,9 +230,9 @@ func (h *Host) sendUplink(link int, dst netip.Addr, pkt []byte) error {
 }
 
 // transmit sends pkt to a neighbour.
-func (h *Host) transmit(to stack.LinkResolutionResult, pkt []byte) error {
+func transmit(e *ether, to stack.LinkResolutionResult, pkt []byte) error {
 	if to.Err != nil {
 		return errNoRoute
 	}
-	return h.uplink.send(to.LinkAddress, pkt)
+	return e.send(to.LinkAddress, pkt)
 }

@@ -11,7 +11,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
@@ -131,29 +130,45 @@ func (i *Internet) DialContext(ctx context.Context, network, addr string) (net.C
 // Ping sends one echo request from the router. The identifier on this side is
 // gVisor's choice.
 func (i *Internet) Ping(ctx context.Context, dst netip.Addr, _, seq uint16, payload []byte) error {
+	msg := append([]byte{8, 0, 0, 0, 0, 0, byte(seq >> 8), byte(seq)}, payload...)
+	if err := ping(ctx, i.stack, 0, RouterIPv4, dst, msg); err != nil {
+		return fmt.Errorf("ping %v: %w", dst, err)
+	}
+	return nil
+}
+
+// ping sends an echo request and waits for its reply, or for an error that is said of
+// it. A link-local address needs the interface, 0 any.
+func ping(ctx context.Context, s *stack.Stack, link tcpip.NICID, from, to netip.Addr, msg []byte) error {
 	var wq waiter.Queue
-	ep, err := i.stack.NewEndpoint(icmp.ProtocolNumber4, ipv4.ProtocolNumber, &wq)
+	transport := icmp.ProtocolNumber4
+	if to.Is6() {
+		transport = icmp.ProtocolNumber6
+	}
+	ep, err := s.NewEndpoint(transport, protocolOf(to), &wq)
 	if err != nil {
-		return fmt.Errorf("ping %v: %s", dst, err)
+		return opError("socket", err)
 	}
 	defer ep.Close()
 	entry, ready := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventErr)
 	wq.EventRegister(&entry)
 	defer wq.EventUnregister(&entry)
-	if err := ep.Bind(tcpip.FullAddress{Addr: toAddr(RouterIPv4)}); err != nil {
-		return fmt.Errorf("ping %v: %s", dst, err)
+	if err := ep.Bind(tcpip.FullAddress{NIC: link, Addr: toAddr(from)}); err != nil {
+		return opError("bind", err)
 	}
-	if err := ep.Connect(tcpip.FullAddress{Addr: toAddr(dst)}); err != nil {
-		return fmt.Errorf("ping %v: %s", dst, err)
+	if err := ep.Connect(tcpip.FullAddress{NIC: link, Addr: toAddr(to)}); err != nil {
+		return opError("connect", err)
 	}
-	msg := append([]byte{8, 0, 0, 0, 0, 0, byte(seq >> 8), byte(seq)}, payload...)
 	if _, err := ep.Write(bytes.NewReader(msg), tcpip.WriteOptions{}); err != nil {
-		return fmt.Errorf("ping %v: %s", dst, err)
+		return opError("write", err)
 	}
 	select {
 	case <-ready:
+		if err := ep.LastError(); err != nil {
+			return opError("read", err)
+		}
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("ping %v: %w", dst, ctx.Err())
+		return ctx.Err()
 	}
 }

@@ -64,10 +64,13 @@ type target struct {
 // target is false for destinations that nobody serves.
 func (r *Router) target(id stack.TransportEndpointID) (target, bool) {
 	dst := fromAddr(id.LocalAddress)
+	if dst.Is4() {
+		return target{r.wan, "4", netip.AddrPortFrom(dst, id.LocalPort)}, dst.IsGlobalUnicast()
+	}
 	if v4, ok := r.extract(dst); ok {
 		return target{r.wan, "4", netip.AddrPortFrom(v4, id.LocalPort)}, true
 	}
-	if r.opts.Dial6 == nil || r.opts.Prefix.Contains(dst) || !dst.IsGlobalUnicast() {
+	if r.opts.Dial6 == nil || r.now.Load().prefix.Contains(dst) || !dst.IsGlobalUnicast() {
 		return target{}, false
 	}
 	return target{r.opts.Dial6, "6", netip.AddrPortFrom(dst, id.LocalPort)}, true
@@ -77,8 +80,9 @@ func (r *Router) target(id stack.TransportEndpointID) (target, bool) {
 // that no NAT64 may serve, such as loopback, which would be the router's own
 // machine (spec SEC-11).
 func (r *Router) extract(dst netip.Addr) (netip.Addr, bool) {
-	v4, ok := r.opts.Prefix.Extract(dst)
-	return v4, ok && nat64.NonGlobalAlways.Allows(r.opts.Prefix, v4)
+	prefix := r.now.Load().prefix
+	v4, ok := prefix.Extract(dst)
+	return v4, ok && nat64.NonGlobalAlways.Allows(prefix, v4)
 }
 
 // slot takes a place for one flow, or counts a drop.
@@ -218,6 +222,9 @@ func unreachable(err error) bool {
 // the client looks for.
 func (r *Router) sendError(id stack.TransportEndpointID, proto, code byte, seq uint32) {
 	client := fromAddr(id.RemoteAddress)
+	if client.Is4() {
+		return // native IPv4 is not what this router is for: silence
+	}
 	about := make([]byte, 20)[:udpLen]
 	if proto == protoTCP {
 		about = about[:20]

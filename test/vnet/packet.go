@@ -16,6 +16,7 @@ const (
 	udpLen   = 8
 
 	etherIPv4 = 0x0800
+	etherARP  = 0x0806
 	etherIPv6 = 0x86dd
 
 	protoTCP      = 6
@@ -30,6 +31,9 @@ const (
 	icmpRS          = 133
 	icmpRA          = 134
 	icmpNS          = 135
+	icmpNA          = 136
+
+	naOverride = 0x20 // first byte of a neighbour advertisement's flags
 
 	codeNoRoute = 0 // no route to destination
 	codePort    = 4 // port unreachable

@@ -165,11 +165,11 @@ func FuzzFrames(f *testing.F) {
 		etherType, pkt := binary.BigEndian.Uint16(frame[12:]), frame[etherLen:]
 		var r Router
 		var host Host
-		r.opts.Prefix = nat64.WellKnown()
+		r.now.Store(&plan{prefix: nat64.WellKnown()})
 		host.ras = make(chan receivedRA, 1)
 		host.steers.Store(&[]*steering{{tun: &TUN{queue: make(chan []byte, 1)}, clat6: clat6, prefixes: []nat64.Prefix{nat64.WellKnown()}}})
 		r.take(etherType, pkt)
-		host.take(etherType, pkt)
+		host.take(Uplink, etherType, pkt)
 		if p, ok := parse6(pkt); ok {
 			fragment6(pkt[:ip6Len+len(p.payload)], 1280, 1)
 		}

@@ -53,11 +53,22 @@ type Options struct {
 	// PCP, if set, answers on the router's addresses and on 2001:1::1 (RFC 7723).
 	PCP *PCP
 
+	// Addr4 is the router's address and prefix length for IPv4 on the link, of which it
+	// gives hosts none: they add theirs by hand. Flows go to the WAN. The zero value: the
+	// link has no IPv4.
+	Addr4 netip.Prefix
+
+	// AlsoPref64 are prefixes that are advertised beside the router's own, and lead
+	// nowhere.
+	AlsoPref64 []nat64.Prefix
+
 	// Portal is the address of a captive portal's API that is advertised, "" none.
 	Portal string
 
 	// What is off at the start. Each has a method to switch it later.
-	NoRA, NoPref64, NoDNS, NoDNS64, NoNAT64 bool
+	NoRA, NoPref64, NoDNS, NoDNS64, NoNAT64, NoIPv4 bool
+
+	NoRDNSS bool // advertisements do not tell the name server
 }
 
 // orDefault returns v, or d when v is the zero value.
@@ -94,6 +105,8 @@ func (o *Options) setDefaults() error {
 		return fmt.Errorf("PIO %v: want an IPv6 prefix", o.PIO)
 	case !o.PIO.Contains(o.Addr):
 		return fmt.Errorf("router address %v: want one in %v", o.Addr, o.PIO)
+	case o.Addr4.IsValid() && !o.Addr4.Addr().Is4():
+		return fmt.Errorf("router address %v: want an IPv4 one", o.Addr4)
 	case o.MTU < 1280 || o.MTU > 65535:
 		return fmt.Errorf("MTU %d: want 1280 to 65535 bytes", o.MTU)
 	case o.RAInterval < 0, o.MaxFlows < 0:
@@ -118,6 +131,9 @@ type Router struct {
 	ra, pref64, dns, dns64, nat64 atomic.Bool
 	advertise                     chan struct{} // capacity 1: 'send an advertisement now', further ones add nothing
 
+	now      atomic.Pointer[plan]
+	planning sync.Mutex // held while the plan is replaced
+
 	count counts
 
 	ctx   context.Context // of Run; set before anything is received
@@ -141,6 +157,7 @@ func New(opts Options, link FramePort, wan WAN) (*Router, error) {
 		advertise: make(chan struct{}, 1),
 		slots:     make(chan struct{}, opts.MaxFlows), pings: make(chan struct{}, maxPings),
 	}
+	r.now.Store(r.opts.plan())
 	r.zone.load(opts.Zone)
 	for on, off := range map[*atomic.Bool]bool{&r.ra: opts.NoRA, &r.pref64: opts.NoPref64, &r.dns: opts.NoDNS, &r.dns64: opts.NoDNS64, &r.nat64: opts.NoNAT64} {
 		on.Store(!off)
@@ -166,9 +183,13 @@ func (r *Router) plug() error {
 	if err := r.stack.CreateNIC(nic, r.link); err != nil {
 		return fmt.Errorf("create interface: %s", err)
 	}
-	for _, ip := range []netip.Addr{r.linkLocal, r.opts.Addr} {
-		if err := r.stack.AddProtocolAddress(nic, protocolAddress(netip.PrefixFrom(ip, 64)), stack.AddressProperties{}); err != nil {
-			return fmt.Errorf("add address %v: %s", ip, err)
+	own := []netip.Prefix{netip.PrefixFrom(r.linkLocal, 64), netip.PrefixFrom(r.opts.Addr, 64)}
+	if r.opts.Addr4.IsValid() {
+		own = append(own, r.opts.Addr4)
+	}
+	for _, p := range own {
+		if err := r.stack.AddProtocolAddress(nic, protocolAddress(p), stack.AddressProperties{}); err != nil {
+			return fmt.Errorf("add address %v: %s", p, err)
 		}
 	}
 	if err := r.stack.JoinGroup(ipv6.ProtocolNumber, nic, toAddr(allRouters)); err != nil {
@@ -185,7 +206,9 @@ func (r *Router) plug() error {
 	if err := r.stack.SetSpoofing(nic, true); err != nil {
 		return fmt.Errorf("set spoofing: %s", err)
 	}
-	r.stack.SetRouteTable([]tcpip.Route{{Destination: subnet(netip.MustParsePrefix("::/0")), NIC: nic}})
+	r.stack.SetRouteTable([]tcpip.Route{
+		{Destination: subnet(netip.MustParsePrefix("0.0.0.0/0")), NIC: nic},
+		{Destination: subnet(netip.MustParsePrefix("::/0")), NIC: nic}})
 	return nil
 }
 
@@ -235,9 +258,13 @@ func (r *Router) Run(ctx context.Context) error {
 // take sees each incoming packet before the stack. It is true for those that the
 // stack must not see.
 func (r *Router) take(etherType uint16, pkt []byte) bool {
+	now := r.now.Load()
+	if etherType != etherIPv6 {
+		return !r.wants4(now, etherType, pkt)
+	}
 	p, ok := parse6(pkt)
-	if etherType != etherIPv6 || !ok {
-		return true // no IPv4 here, not even ARP
+	if !ok || now.lost != nil && now.lost(p.src) {
+		return true
 	}
 	switch p.icmpType() {
 	case icmpRS:
@@ -249,13 +276,44 @@ func (r *Router) take(etherType uint16, pkt []byte) bool {
 	case icmpNS:
 		// A spoofing interface would answer for every address, and so break the
 		// clients' duplicate address detection.
-		return len(p.payload) < 24 || !r.own(netip.AddrFrom16([16]byte(p.payload[8:24])))
+		if len(p.payload) < 24 {
+			return true
+		}
+		target := netip.AddrFrom16([16]byte(p.payload[8:24]))
+		if now.claimed != nil && now.claimed(target) {
+			r.defend(target)
+		}
+		return !r.own(target)
 	}
-	return !r.nat64.Load() && r.opts.Prefix.Contains(p.dst)
+	if !now.prefix.Contains(p.dst) {
+		return false
+	}
+	if now.noRoute {
+		r.refuse(p, pkt[:ip6Len+len(p.payload)])
+	}
+	return now.noRoute || !r.nat64.Load()
+}
+
+// wants4 is true for what the stack shall see of IPv4: packets to the router, and
+// others while IPv4 is passed on. A spoofing interface would answer every question
+// for an address.
+func (r *Router) wants4(now *plan, etherType uint16, pkt []byte) bool {
+	own := r.opts.Addr4.Addr()
+	switch {
+	case !own.IsValid():
+		return false
+	case etherType == etherARP && len(pkt) >= 28:
+		return netip.AddrFrom4([4]byte(pkt[24:28])) == own // RFC 826: the target
+	case etherType == etherIPv4 && len(pkt) >= 20:
+		return now.ipv4 || netip.AddrFrom4([4]byte(pkt[16:20])) == own
+	}
+	return false
 }
 
 // own tells whether a is an address of the router itself.
-func (r *Router) own(a netip.Addr) bool { return a == r.opts.Addr || a == r.linkLocal }
+func (r *Router) own(a netip.Addr) bool {
+	return a == r.opts.Addr || a == r.linkLocal || a == r.opts.Addr4.Addr()
+}
 
 // Addr is the router's global address, where its DNS server listens.
 func (r *Router) Addr() netip.Addr { return r.opts.Addr }

@@ -10,6 +10,10 @@
 // a fault there cannot hide behind the same fault here. Through platform/packet it
 // also serves a real link (cmd/reach64-lab).
 //
+// A router can be told to misbehave, and to change: another prefix, another number for
+// the link, silence, answers of others. IPv4 on the link is for hosts that have it by
+// hand (Options.Addr4).
+//
 // It is for tests and demonstrations. It has no access control, translates no
 // packets (so no fragments, options or ICMP errors pass as such), and does not
 // forward IPv6 between links.

@@ -2,6 +2,7 @@ package vnet
 
 import (
 	"context"
+	"flag"
 	"io"
 	"net"
 	"net/netip"
@@ -15,7 +16,15 @@ import (
 	"github.com/reach64/reach64/platform/netstate"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain has many worlds run at the same time, unless told otherwise: they wait more
+// than they work.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "24"); err != nil {
+		panic(err)
+	}
+	flag.Parse() // what was given wins
+	goleak.VerifyTestMain(m)
+}
 
 // The addresses of the tests: documentation ones (RFC 5737, RFC 3849).
 var (

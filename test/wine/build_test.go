@@ -20,7 +20,7 @@ var tested = []string{
 	"platform/directaccess", "platform/icmp6", "platform/ipc", "platform/journal", "platform/lock", "platform/netcfg", "platform/netmon",
 	"platform/osinfo", "platform/paths", "platform/policy", "platform/sock", "platform/svc", "platform/tun",
 	"resolver/discover", "resolver/dns64", "resolver/dnsq", "resolver/portal", "resolver/probe", "resolver/system",
-	"tunnel/clat", "tunnel/dial", "tunnel/forward", "tunnel/relay", "test/endpoint", "test/vnet",
+	"tunnel/clat", "tunnel/dial", "tunnel/forward", "tunnel/relay", "test/scenario", "test/vnet", "test/vnet/endpoint",
 }
 
 // A change replaces a text in a file, of the standard library or of this module.

@@ -3,11 +3,13 @@
 // without privilege, and on any operating system.
 //
 // What is not real here is the kernel alone: the agent, the translator, the plan
-// and the journal of changes are the product's own.
+// and the journal of changes are the product's own. A service can be killed at any of
+// its changes. Its tests play the list of package scenario.
 package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -29,9 +31,14 @@ import (
 
 // Edges returns the edges of h for one agent. Its changes are journalled in j.
 func Edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger) agent.Edges {
+	return edges(h, j, log, immortal())
+}
+
+// edges are Edges of a service that may be killed.
+func edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger, l *life) agent.Edges {
 	return agent.Edges{
 		Monitor:   monitor{h},
-		Configure: netcfg.NewOn(system{h}, j, log),
+		Configure: netcfg.NewOn(system{h, l}, j, log),
 		OpenDevice: func(string, int) (agent.Device, error) {
 			d, err := h.OpenTUN("clat0", 1500)
 			if err != nil {
@@ -53,6 +60,7 @@ func Edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger) agent.Edges
 		DialLink:  func(link string) agent.Dialer { return linkDialer{h, link} },
 		DialFlows: func(link string) relay.Dialer { return linkDialer{h, link} },
 		Dial:      h,
+		Echo:      h.Echo,
 		Foreign: func(s netstate.Snapshot, own int) (evidence, link string) {
 			f, ok := osinfo.ForeignCLAT(s, osinfo.Own{Device: own})
 			if !ok {
@@ -90,13 +98,16 @@ func (steering) Change(s agent.Steer) error {
 func (steering) Mode() string                         { return "memory" }
 func (steering) Counters() (map[string]uint64, error) { return nil, nil }
 
-// linkDialer dials over the link of a name.
+// linkDialer dials over the link of a name, "" whichever the routes say.
 type linkDialer struct {
 	h    *vnet.Host
 	link string
 }
 
 func (d linkDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if d.link == "" {
+		return d.h.DialContext(ctx, network, addr)
+	}
 	l, ok := d.h.Snapshot().LinkByName(d.link)
 	if !ok {
 		return nil, fmt.Errorf("dial %s over %s: no such link", addr, d.link)
@@ -112,10 +123,26 @@ func (d linkDialer) DialContext(ctx context.Context, network, addr string) (net.
 	return d.h.DialLink(ctx, l.Index, network[:3]+family, addr)
 }
 
-// system changes the host as netcfg wants a kernel to.
-type system struct{ h *vnet.Host }
+// system changes the host as netcfg wants a kernel to, as long as the service lives.
+type system struct {
+	h    *vnet.Host
+	life *life
+}
 
-func (s system) SetDevice(d netcfg.Device) error { return s.h.SetMTU(d.Link, d.MTU) }
+func (s system) SetDevice(d netcfg.Device) error {
+	return s.life.change(func() error {
+		return errors.Join(s.h.SetMTU(d.Link, d.MTU), s.h.SetLink(d.Link, true))
+	})
+}
+
+// LinkIndex implements netcfg.Links.
+func (s system) LinkIndex(name string) (int, error) {
+	l, ok := s.h.Snapshot().LinkByName(name)
+	if !ok {
+		return 0, fs.ErrNotExist
+	}
+	return l.Index, nil
+}
 
 func (s system) has(a netcfg.Addr) bool {
 	l, _ := s.h.Snapshot().Link(a.Link)
@@ -126,14 +153,14 @@ func (s system) AddAddr(a netcfg.Addr) error {
 	if s.has(a) {
 		return fs.ErrExist
 	}
-	return s.h.AddAddr(a.Link, a.Prefix, a.Deprecated)
+	return s.life.change(func() error { return s.h.AddAddr(a.Link, a.Prefix, a.Deprecated) })
 }
 
 func (s system) DelAddr(a netcfg.Addr) error {
 	if !s.has(a) {
 		return fs.ErrNotExist
 	}
-	return s.h.RemoveAddr(a.Link, a.Prefix)
+	return s.life.change(func() error { return s.h.RemoveAddr(a.Link, a.Prefix) })
 }
 
 func toRoute(r netcfg.Route) netstate.Route {
@@ -148,12 +175,12 @@ func (s system) AddRoute(r netcfg.Route) error {
 	if s.hasRoute(r) {
 		return fs.ErrExist
 	}
-	return s.h.AddRoute(toRoute(r))
+	return s.life.change(func() error { return s.h.AddRoute(toRoute(r)) })
 }
 
 func (s system) DelRoute(r netcfg.Route) error {
 	if !s.hasRoute(r) {
 		return fs.ErrNotExist
 	}
-	return s.h.RemoveRoute(toRoute(r))
+	return s.life.change(func() error { return s.h.RemoveRoute(toRoute(r)) })
 }

@@ -15,6 +15,7 @@ import (
 // TestPrefixByPCP asks a router over a whole network: its advertisements and its
 // DNS server say nothing of the prefix.
 func TestPrefixByPCP(t *testing.T) {
+	t.Parallel()
 	var server vnet.PCP
 	server.Restart(time.Now())
 	server.Set(vnet.PCPSettings{OptionLen: 14, NoAnnounce: true, // the longest way to an answer
