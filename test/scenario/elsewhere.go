@@ -31,6 +31,7 @@ var Elsewhere = map[string]string{
 
 	"TestDebPackage": manager, "TestDebPackageOverTrouble": manager, "TestJournal": manager, "TestPackagesAreReproducible": manager,
 	"TestPackagesSatisfyTheirCheckers": manager, "TestRPMPackage": manager, "TestServiceManager": manager, "TestServiceOfACopiedBinary": manager,
+	"TestPackagesForManagementTools": manager, "TestPackagesMakeAContainer": manager, "TestExamplesSatisfyTheirCheckers": manager, "TestPkgScripts": manager,
 
 	"TestIdleFootprint": measure, "TestRelayBesideTayga": measure, "TestRelayCarriesManyFlows": measure,
 	"TestThroughputBesideNative": measure, "TestTimeFromRAToHandshake": measure,
