@@ -39,7 +39,7 @@ volume_path = %q
 `, l.file("libpod"), l.file("libpod-tmp"), l.file("volumes")))
 	return &podman{l, []string{"unshare", "--mount", "--propagation", "private", "sh", "-euc",
 		`umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec podman "$@"`, "podman",
-		"--root", l.file("store"), "--runroot", l.file("runroot"), "--storage-driver", "vfs", "--runtime-flag", "root=" + l.file("crun")}, append(os.Environ(), "CONTAINERS_CONF="+conf, "HOME="+l.tmp, "TMPDIR="+l.tmp)}
+		"--root", l.file("store"), "--runroot", l.file("runroot"), "--storage-driver", "vfs"}, append(os.Environ(), "CONTAINERS_CONF="+conf, "HOME="+l.tmp, "TMPDIR="+l.tmp)}
 }
 
 func (p *podman) try(limit time.Duration, args ...string) (printed, int, error) {

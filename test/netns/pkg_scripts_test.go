@@ -22,8 +22,8 @@ mount --bind "$1" Library
 cp "$2" usr/local/bin/reach64
 cp "$3" mnt/script
 grep -q '^wheel:' etc/group || echo 'wheel:x:0:' >>etc/group
-printf '#!/bin/sh\necho "$@" >>/Library/launchctl\n[ "$1" != print ]\n' >usr/local/bin/launchctl
-chmod 755 usr/local/bin/launchctl
+printf '#!/bin/sh\necho "$@" >>/Library/launchctl\n[ "$1" != print ]\n' >bin/launchctl
+chmod 755 bin/launchctl
 exec chroot . /usr/bin/env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "REACH64_CONFIG_DIR=/Library/Application Support/Reach64" \
 	"REACH64_POLICY_DIR=/Library/Application Support/Reach64/policy.d" sh /mnt/script`
 
