@@ -133,9 +133,10 @@ func (l *link) writeOne(pkt *stack.PacketBuffer) {
 	if o := pkt.GSOOptions; o.Type == stack.GSOTCPv4 {
 		if o.NeedsCsum {
 			h.Flags, h.CsumStart, h.CsumOffset = vnethdr.NeedsCsum, o.L3HdrLen, o.CsumOffset
+			h.HdrLen = uint16(pkt.HeaderSize())
 		}
 		if pkt.Data().Size() > int(o.MSS) {
-			h.GSOType, h.GSOSize, h.HdrLen = vnethdr.GSOTCPv4, o.MSS, uint16(pkt.HeaderSize())
+			h.GSOType, h.GSOSize = vnethdr.GSOTCPv4, o.MSS
 		}
 	}
 	parts := pkt.AsSlices()
