@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// mostRead is how many bytes are taken from a server at a time: one super-packet
-// with its headers.
-const mostRead = 65535 - 120
+// mostRead is how many bytes are taken from a server at a time: what the stack puts into
+// one packet. One byte more, and it would send that in a packet of its own.
+const mostRead = maxPacket - header.TCPTotalHeaderMaximumSize - 1
 
 // failed says why a direction ends whose socket gave err; ended is false when it
 // goes on.
