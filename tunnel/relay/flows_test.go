@@ -74,16 +74,6 @@ func (r *Relay) carried() (out []*tcpFlow) {
 	return out
 }
 
-// eventually waits until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 15 s: %s", what)
-		}
-	}
-}
-
 // TestBuffersFollowTheNumberOfFlows: those of a flow that goes on shrink when others
 // come, and grow when they go.
 func TestBuffersFollowTheNumberOfFlows(t *testing.T) {
@@ -102,18 +92,18 @@ func TestBuffersFollowTheNumberOfFlows(t *testing.T) {
 	stays := l.mustConnect(port)
 	defer stays.Close()
 	l.counted(map[string]uint64{"tcp-opened": 1})
-	eventually(t, "one flow has all", have(512<<10))
+	eventually(t, not("one flow has all"), have(512<<10))
 	var others []net.Conn
 	for range 15 {
 		others = append(others, l.mustConnect(port))
 	}
 	l.counted(map[string]uint64{"tcp-opened": 16})
-	eventually(t, "16 flows have a sixteenth", have(32<<10))
+	eventually(t, not("16 flows have a sixteenth"), have(32<<10))
 	for _, c := range others {
 		_ = c.Close()
 	}
 	l.counted(map[string]uint64{"tcp-ended": 15})
-	eventually(t, "what is left has grown, with no new flow", have(256<<10))
+	eventually(t, not("what is left has grown, with no new flow"), have(256<<10))
 	if _, err := stays.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +135,7 @@ func TestRestingFlowsHoldOneGoroutine(t *testing.T) {
 						t.Fatalf("%x, %v", got, err)
 					}
 				}
-				eventually(t, "all rest", func() bool {
+				eventually(t, not("all rest"), func() bool {
 					all := l.relay.carried()
 					for _, f := range all {
 						if f.upIs.Load() != upRests {
