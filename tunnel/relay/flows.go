@@ -62,6 +62,11 @@ func nextShare(memory, now, n int) int {
 	return min(max(now, shareOf(memory, 2*n)), shareOf(memory, n))
 }
 
+// pieceOf is how much a flow with that share takes from its server at a time, in bytes.
+// Of many flows each gets less of the processor, and the host's sockets fill up: with
+// their first 128 KiB Linux drops the second of two packets of 64 KiB.
+func pieceOf(share int) int { return min(mostRead, max(share/8, minShare)) }
+
 // full tells whether no further flow may begin. The caller holds f.mu.
 func (f *flows) full() bool {
 	return f.ended || len(f.tcp)+len(f.others)+len(f.opening) >= f.limits.Flows

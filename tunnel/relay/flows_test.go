@@ -30,6 +30,22 @@ func TestShareOfTheMemory(t *testing.T) {
 	}
 }
 
+func TestPieceThatAFlowTakes(t *testing.T) {
+	for name, tt := range map[string]struct{ flows, want int }{
+		"one flow: as much as a packet holds": {1, 65374},
+		"a hundred":                           {100, 65374},
+		"500":                                 {500, 32 << 10},
+		"a thousand":                          {1000, 16 << 10},
+		"the most there are":                  {defaultFlows, 4 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := pieceOf(shareOf(defaultMemory, tt.flows)); got != tt.want {
+				t.Errorf("%d bytes, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestAllSharesFitIntoTheMemory: however flows come and go.
 func TestAllSharesFitIntoTheMemory(t *testing.T) {
 	share, changes := maxShare, 0

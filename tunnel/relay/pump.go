@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -56,10 +57,11 @@ func (p *downPump) run() event {
 // move moves what there is from r to the host; see Stream.
 func (p *downPump) move(r io.Reader) (done bool) {
 	counted, _ := r.(interface{ Len() int })
+	most := pieceOf(int(p.flow.relay.flows.share.Load()))
 	for {
 		p.src = source{r: r}
 		if counted != nil {
-			p.src.n = min(counted.Len(), mostRead)
+			p.src.n = min(counted.Len(), most)
 		}
 		if p.src.n == 0 {
 			n, err := r.Read(p.one[:])
@@ -74,6 +76,7 @@ func (p *downPump) move(r io.Reader) (done bool) {
 		if err := p.write(); err != nil {
 			return p.end(err)
 		}
+		runtime.Gosched() // a server that never rests must not keep the others waiting
 	}
 }
 
