@@ -12,7 +12,7 @@ import (
 var (
 	notNeeded = []string{"native-ipv4", "server-has-ipv6", "another-clat", "another-clat-without-path", "ipv4-without-path", "no-default-route"}
 	switched  = []string{"switched-off", "paused"}
-	broken    = []string{"datapath-failed", "duplicate-address", "changed-by-others", "no-slash-64", "server-ipv4-unknown", "not-permitted"}
+	broken    = []string{"datapath-failed", "duplicate-address", "changed-by-others", "no-slash-64", "directaccess-one-address", "server-ipv4-unknown", "not-permitted"}
 	underWay  = []string{"clat-starting", "discovering-prefix", "waiting-for-dhcpv4", "ipv4-flapping"}
 )
 
@@ -96,6 +96,9 @@ func judgeDatapath(e *Evidence) finding {
 		steered = ", steered by " + st.CLAT.Steered
 	}
 	f := pass("%s%s; %d packets out, %d in", text(st.Datapath), steered, st.Counters["4to6-translated"], st.Counters["6to4-translated"])
+	if flows := st.Flows(); flows != "" {
+		f = pass("%s; flows: %s", text(st.Datapath), flows)
+	}
 	if st.DatapathNote != nil {
 		f = f.with(*st.DatapathNote)
 	}

@@ -98,13 +98,16 @@ func (e *Evidence) way4(w *Way, to netip.Addr, l netstate.Link, source func(neti
 	}
 }
 
-// throughOwn is the way through our CLAT: three sides. A CLAT without an IPv6 address
-// of its own sends from the machine's.
+// throughOwn is the way through our CLAT: three sides. A relay has no IPv6 address of
+// its own, it sends from the machine's.
 func (e *Evidence) throughOwn(w *Way, to netip.Addr, l netstate.Link, source func(netip.Addr) netip.Addr) {
 	st := e.Service.Status
 	who := "reach64 (" + text(st.Datapath) + ")"
 	w.Path, w.Translator = status.Ptr("clat"), &who
 	w.Sentence = "reach64's CLAT makes IPv6 of it, and the network's NAT64 IPv4 again"
+	if text(st.Datapath) == "relay" {
+		w.Path, w.Sentence = status.Ptr("relay"), "the flow ends at reach64's relay and goes on over IPv6 from this machine's own address; the network's NAT64 makes IPv4 of it again"
+	}
 	from4, _ := netip.ParseAddr(st.CLAT.IPv4)
 	w.Packet = []Side{side(l.Name, from4, to, st.CLAT.MTU)}
 	known := e.Prefixes()

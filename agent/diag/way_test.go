@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/reach64/reach64/agent/status"
 	"github.com/reach64/reach64/platform/netstate"
 )
 
@@ -31,7 +32,9 @@ func TestWayOfAPacket(t *testing.T) {
 	}{
 		"through our CLAT": {func(*Evidence) {}, "198.51.100.10", "clat", "198.51.100.10/32 dev clat0", "reach64's CLAT", []string{
 			"clat0 192.0.0.3 198.51.100.10", "eth0 2001:db8:1:0:2c1:a700:0:e883 2001:db8:64::c633:640a", "behind the NAT64 ? 198.51.100.10"}},
-		"through the relay": {func(e *Evidence) { e.Service.Status.CLAT.IPv6 = nil }, "198.51.100.10", "clat", "198.51.100.10/32 dev clat0", "reach64's CLAT", []string{
+		"through the relay": {func(e *Evidence) {
+			e.Service.Status.CLAT.IPv6, e.Service.Status.Datapath = nil, status.Ptr("relay")
+		}, "198.51.100.10", "relay", "198.51.100.10/32 dev clat0", "this machine's own address", []string{
 			"clat0 192.0.0.3 198.51.100.10", "eth0 2001:db8:1::2 2001:db8:64::c633:640a", "behind the NAT64 ? 198.51.100.10"}},
 		"IPv6 through the NAT64": {func(*Evidence) {}, "2001:db8:64::c633:640a", "synthesized", "::/0 via fe80::1 dev eth0", "NAT64, which makes IPv4", []string{
 			"eth0 2001:db8:1::2 2001:db8:64::c633:640a", "behind the NAT64 ? 198.51.100.10"}},

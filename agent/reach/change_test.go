@@ -30,6 +30,9 @@ func networks() []network {
 		{"NAT64, the CLAT is up", func() *world { return v6only().prefix(prefixA, pref64.RA).up().probed(PathCLAT, true) }, ClassV6OnlyNAT64, PathCLAT, ReasonCLATUp, true},
 		{"NAT64, the CLAT is up, the server silent", func() *world { return v6only().elsewhere().prefix(prefixA, pref64.RA).up().probed(PathCLAT, false) }, ClassV6OnlyNAT64, PathCLAT, ReasonServerSilent, true},
 		{"DirectAccess", func() *world { return v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, 7) }, ClassDirectAccess, PathNone, ReasonCLATStarting, true},
+		{"DirectAccess, the relay is up", func() *world {
+			return v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, 7).relaying().probed(PathRelay, true)
+		}, ClassDirectAccess, PathRelay, ReasonRelayUp, true},
 		{"another NAT64", func() *world { return v6only().prefix(prefixB, pref64.RA) }, ClassV6OnlyNAT64, PathNone, ReasonCLATStarting, true},
 		{"no NAT64", v6only, ClassV6OnlyNoNAT64, PathNone, ReasonNoPrefix, false},
 		{"still asking", func() *world { return v6only().searching() }, ClassUnknown, PathNone, ReasonSearching, false},

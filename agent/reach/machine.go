@@ -150,9 +150,8 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 	if old := m.intent.Net64; m.intent.Uplink == cand.link.Index && m.intent.Prefix == cand.Prefix && preferred(cand.link, old, w.Own.Addr6) {
 		net64, has64 = old, true // a move would break every flow
 	}
-	no64 := fmt.Sprintf("%s has no /64 to take an address from", cand.link.Name)
-	if !has64 && m.set.Relay == RelayNever {
-		return c, ReasonNo64, no64, "", wake
+	if why, detail = noSecond(f, cand.link, has64); why != "" && m.set.Relay == RelayNever {
+		return c, why, detail, "", wake
 	}
 	all := m.set.All && class != ClassBrokenIPv4 && class != ClassBrokenCLAT // the other default route would win
 	if all && now.Before(m.since.Add(dhcpWait)) && m.intent == c {
@@ -165,8 +164,21 @@ func (m *Machine) want(now time.Time, f facts, w World, class Class) (c CLAT, wh
 		Uplink: cand.link.Index, Name: cand.link.Name, Ethernet: cand.link.Ethernet,
 		MTU6: mtu6(cand.link), Prefix: cand.Prefix, Net64: net64, IPv4: m.ipv4(w), All: all,
 	}
-	c, why, detail, note = m.carry(c, has64, no64, w)
+	c, why, detail, note = m.carry(c, why, detail, w)
 	return c, why, detail, note, wake
+}
+
+// noSecond says why link l gives no second IPv6 address, for a CLAT that translates;
+// "" when it may give one. Over a link beside the uplinks, as DirectAccess' tunnel is,
+// IPsec policy and the far end know the machine's own address alone (spec DA-33).
+func noSecond(f facts, l netstate.Link, has64 bool) (why Reason, detail string) {
+	switch {
+	case l.Index != f.link6.Index && !f.second(l):
+		return ReasonOneAddress, fmt.Sprintf("%s is DirectAccess' or a like tunnel, which carries this machine's own address alone", l.Name)
+	case !has64:
+		return ReasonNo64, fmt.Sprintf("%s has no /64 to take an address from", l.Name)
+	}
+	return "", ""
 }
 
 // refuse says why there is to be no CLAT, whatever prefixes there are; "" when

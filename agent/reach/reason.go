@@ -20,6 +20,7 @@ const (
 	ReasonUnproven     Reason = "prefix-not-validated"
 	ReasonNoServerIPv4 Reason = "server-ipv4-unknown"
 	ReasonNo64         Reason = "no-slash-64"
+	ReasonOneAddress   Reason = "directaccess-one-address"
 	ReasonWaitIPv4     Reason = "waiting-for-dhcpv4"
 	ReasonHoldDown     Reason = "ipv4-flapping"
 	ReasonCLATStarting Reason = "clat-starting"
@@ -57,6 +58,7 @@ var texts = map[Reason]text{
 	ReasonUnproven:     {"A NAT64 prefix was found, but the proof that the configuration requires is missing.", "The detail says which: the NAT64 needs a name in a trusted domain whose AAAA record is signed with DNSSEC (RFC 7050 section 3.1). discovery.trusted_domains and nat64_names say what is trusted."},
 	ReasonNoServerIPv4: {"No IPv4 address of any configured server is known.", "Check the server's name, or give its addresses in ipv4 = [...]."},
 	ReasonNo64:         {"The uplink has no /64 from which an address for the CLAT can be taken.", "The network gives only single addresses (DHCPv6). With path.datapath = \"auto\" or \"relay\" reach64 needs no second one."},
+	ReasonOneAddress:   {"The way to the NAT64 is DirectAccess' or a like tunnel, over which no second IPv6 address can be used.", "With path.datapath = \"auto\" or \"relay\" reach64 needs no second one."},
 	ReasonWaitIPv4:     {"A NAT64 is there; waiting a moment whether DHCPv4 brings native IPv4.", ""},
 	ReasonHoldDown:     {"Native IPv4 comes and goes; the CLAT waits until it settles.", "Look at the network's DHCPv4 server if this goes on."},
 	ReasonCLATStarting: {"The CLAT is being set up; its address is checked for duplicates.", ""},

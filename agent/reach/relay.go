@@ -26,17 +26,17 @@ func (c CLAT) Path() Path {
 
 // relays are the failures of a translating CLAT in the place of which a relay may
 // work: it needs neither a second address nor steering.
-var relays = map[Reason]bool{ReasonNo64: true, ReasonNotPermitted: true, ReasonDatapath: true, ReasonDuplicate: true}
+var relays = map[Reason]bool{ReasonNo64: true, ReasonOneAddress: true, ReasonNotPermitted: true, ReasonDatapath: true, ReasonDuplicate: true}
 
-// carry decides how the CLAT c carries flows. why and detail say what keeps it from
-// working at all, as far as that is known; note says why it does not translate.
-//
-// Without a /64 and a relay, want has refused before. A failure counts until the network or the settings change: going back breaks
-// every flow.
-func (m *Machine) carry(c CLAT, has64 bool, no64 string, w World) (_ CLAT, why Reason, detail, note string) {
+// carry decides how the CLAT c carries flows. second and detail say why it can have no
+// second address, see noSecond; where a relay is not allowed either, want has refused
+// before. What is returned says what keeps c from working at all, as far as that is
+// known; note says why it does not translate. A failure counts until the network or
+// the settings change: going back breaks every flow.
+func (m *Machine) carry(c CLAT, second Reason, detail string, w World) (_ CLAT, why Reason, _, note string) {
+	why = second
 	switch {
-	case !has64:
-		why, detail = ReasonNo64, no64
+	case second != "":
 	case w.Failed.Reason != "" && w.Failed.For == c:
 		m.refused = w.Failed
 		fallthrough

@@ -22,6 +22,7 @@ func (w *world) relaying() *world {
 func TestRelayTakesThePlaceOfTranslation(t *testing.T) {
 	nat64 := func() *world { return v6only().prefix(prefixA, pref64.RA) }
 	want := New(Settings{}).Step(t0, nat64().World).Intent.CLAT
+	tunnel := func() *world { return v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, 7) }
 	failed := func(r Reason) *world {
 		w := nat64()
 		w.Failed = Failure{Reason: r, Detail: "steer packets: not permitted; it needs CAP_BPF", For: want}
@@ -37,6 +38,8 @@ func TestRelayTakesThePlaceOfTranslation(t *testing.T) {
 		"a /64":                               {nat64(), Settings{}, false, ReasonCLATStarting, ""},
 		"no /64":                              {nat64().only128(), Settings{}, true, ReasonCLATStarting, "no-slash-64"},
 		"no /64, a relay is not allowed":      {nat64().only128(), Settings{Relay: RelayNever}, false, ReasonNo64, ""},
+		"a tunnel, a relay is not allowed":    {tunnel(), Settings{Relay: RelayNever}, false, ReasonOneAddress, ""},
+		"a tunnel, a relay is wanted":         {tunnel(), Settings{Relay: RelayAlways}, true, ReasonCLATStarting, "path.datapath"},
 		"a /64, a relay is wanted":            {nat64(), Settings{Relay: RelayAlways}, true, ReasonCLATStarting, "path.datapath"},
 		"no BPF":                              {failed(ReasonNotPermitted), Settings{}, true, ReasonCLATStarting, "CAP_BPF"},
 		"steering failed":                     {failed(ReasonDatapath), Settings{}, true, ReasonCLATStarting, "datapath-failed"},
@@ -49,6 +52,9 @@ func TestRelayTakesThePlaceOfTranslation(t *testing.T) {
 			m := New(tt.set)
 			m.Step(t0, nat64().World)
 			out := m.Step(t0, tt.w.World)
+			if c := out.Intent.CLAT; c.Uplink != 0 && tt.reason == ReasonOneAddress {
+				t.Errorf("a CLAT %+v", c)
+			}
 			if out.Intent.CLAT.Relay != tt.relay || out.Reason != tt.reason || !strings.Contains(out.Note, tt.note) || (out.Note == "") != (tt.note == "") {
 				t.Errorf("relay %v, %q, note %q; want %v, %q, %q", out.Intent.CLAT.Relay, out.Reason, out.Note, tt.relay, tt.reason, tt.note)
 			}

@@ -2,6 +2,7 @@ package reach
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestPrefixBehindATunnel(t *testing.T) { // DA-1, DA-2, MSDA-13
 		"in the server's address":              {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Server, eth0), ClassDirectAccess, da0, 1400},
 		"by the system, on the tunnel":         {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.OS, da0), ClassDirectAccess, da0, 1400},
 		"by configuration":                     {v6only().tunnel("fd12:3456:789a:1000::2/64").found(corporate, pref64.Policy, 0), ClassDirectAccess, da0, 1400},
-		"the tunnel gives one address":         {v6only().tunnel("fd12:3456:789a:1000::2/128").found(corporate, pref64.OS, da0), ClassDirectAccess, da0, 1400}, // by the relay
+		"the tunnel gives one address":         {v6only().tunnel("fd12:3456:789a:1000::2/128").found(corporate, pref64.OS, da0), ClassDirectAccess, da0, 1400},
 		"no route to it but the default":       {v6only().found(corporate, pref64.Server, eth0), ClassV6OnlyNoNAT64, 0, 0},
 		"the same with global addresses":       {v6only().found(prefixA, pref64.Server, eth0), ClassV6OnlyNAT64, eth0, 1500},
 		"the same by DNS: the network's own":   {v6only().found(corporate, pref64.DNS, eth0), ClassV6OnlyNAT64, eth0, 1500},
@@ -68,6 +69,10 @@ func TestPrefixBehindATunnel(t *testing.T) { // DA-1, DA-2, MSDA-13
 			out := New(Settings{}).Step(time.Unix(1000, 0), tt.w.World)
 			if c := out.Intent.CLAT; out.Class != tt.class || c.Uplink != tt.link || c.MTU6 != tt.mtu {
 				t.Errorf("class %v, CLAT on link %d with MTU %d (%s); want %v, %d, %d", out.Class, c.Uplink, c.MTU6, out.Reason, tt.class, tt.link, tt.mtu)
+			}
+			// Over the organization's tunnel no second address can be used (DA-33).
+			if c := out.Intent.CLAT; c.Relay != (c.Uplink == da0) || c.Relay && (c.Net64.IsValid() || !strings.Contains(out.Note, "directaccess-one-address")) {
+				t.Errorf("relay %v on link %d, address from %v, note %q", c.Relay, c.Uplink, c.Net64, out.Note)
 			}
 			if out.Uplink != eth0 {
 				t.Errorf("uplink %d, want the one with the default route", out.Uplink)

@@ -194,7 +194,7 @@ func TestFlowsOfTheRelay(t *testing.T) {
 	if err := s.Text(&text, now, "1.2.3", Style{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Flows      8, of which 4 are open; 1000 bytes out, 70 in", "4 dropped"} {
+	for _, want := range []string{"Flows      8, of which 4 are open; 1000 bytes out, 70 in", "Packets    4 dropped"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in:\n%s", want, text.String())
 		}

@@ -92,7 +92,7 @@ func (s Status) textNetwork(b *strings.Builder, now time.Time, version string) {
 		row(b, "Restart", map[string]string{FlowsResume: "connections stall while the service is started anew, and go on",
 			FlowsEnd: "connections end when the service is started anew"}[c.Restart])
 	}
-	row(b, "Flows", s.flows())
+	row(b, "Flows", s.Flows())
 	row(b, "Packets", s.packets())
 	row(b, "Service", fmt.Sprintf("reach64 %s, pid %d, running for %s", version, s.PID, ago(now, s.Started)))
 }
@@ -110,8 +110,8 @@ func (s Status) textUplinks() string {
 	return strings.Join(out, ", ")
 }
 
-// flows sums the counters of a relay up.
-func (s Status) flows() string {
+// Flows sums the counters of a relay up, "" with another datapath.
+func (s Status) Flows() string {
 	if deref(s.Datapath) != "relay" {
 		return ""
 	}
@@ -134,6 +134,8 @@ func (s Status) packets() string {
 	switch {
 	case s.CLAT == nil && out+in+dropped == 0, deref(s.Datapath) == "relay" && dropped == 0:
 		return ""
+	case deref(s.Datapath) == "relay":
+		return fmt.Sprintf("%d dropped (reach64 status -v says why)", dropped)
 	case dropped > 0:
 		return fmt.Sprintf("%d out, %d in, %d dropped (reach64 status -v says why)", out, in, dropped)
 	}

@@ -81,8 +81,8 @@ func (l *lab) tunnel() {
 
 // TestDirectAccess: the client knows only an IPv4 address. Nothing in the
 // provider's network tells of a NAT64; the prefix is in the address that the
-// organization's DNS64 makes of the server's name, and the CLAT goes through the
-// tunnel.
+// organization's DNS64 makes of the server's name. Though the tunnel has a /64, the CLAT
+// is the relay, since no second address can be used there (spec DA-33).
 func TestDirectAccess(t *testing.T) {
 	l, _ := directAccess(t)
 	l.backupServer()
@@ -96,14 +96,15 @@ func TestDirectAccess(t *testing.T) {
 	s.waitStatus("no NAT64 is found", 20*time.Second, func(st status) bool { return st.Class == "v6-only-no-nat64" && st.Path == "none" })
 	begin := time.Now()
 	l.tunnel()
-	st := s.up()
-	t.Logf("from the tunnel's route to the first handshake through the CLAT: %v", time.Since(begin).Round(10*time.Millisecond))
+	st := s.relaying()
+	t.Logf("from the tunnel's route to the first handshake through the relay: %v", time.Since(begin).Round(10*time.Millisecond))
 	if st.Class != "directaccess" || deref(st.Prefix) != daPrefix || deref(st.Source) != "server" || deref(st.Uplink) != "eth0" {
 		t.Errorf("class %s, prefix %s from %s, uplink %s", st.Class, deref(st.Prefix), deref(st.Source), deref(st.Uplink))
 	}
-	if !strings.HasPrefix(st.CLAT.IPv6, "fd12:3456:789a:1000:") {
-		t.Errorf("the CLAT's address is %s, want one of the tunnel's", st.CLAT.IPv6)
+	if deref(st.Datapath) != "relay" || st.CLAT.IPv6 != "" || !strings.Contains(deref(st.DatapathNote), "directaccess-one-address") {
+		t.Errorf("datapath %s (%s), the CLAT's address is %q, want none", deref(st.Datapath), deref(st.DatapathNote), st.CLAT.IPv6)
 	}
+	l.oneAddress("eth0", "da0")
 	// What the verbs say, without the service: the name goes to its own DNS server.
 	made := synthesized(daPrefix, l.server4)
 	for _, verb := range []struct {
@@ -113,6 +114,8 @@ func TestDirectAccess(t *testing.T) {
 		{[]string{"discover"}, []string{daPrefix + "  server  eth0", "no DNS64 (no AAAA for ipv4only.arpa.)", serverName + " resolves to " + made}},
 		{[]string{"resolve", serverName}, []string{"By the configuration the name has DNS servers of its own", "[" + daDNS + "]:53 says for AAAA", made}},
 		{[]string{"dial", serverName + ":8443", "--explain", "--socket", l.file("none")}, []string{"dns64", "[" + made + "]:8443", "connected"}},
+		{[]string{"explain", l.server4.String()}, []string{"path     relay:", "this machine's own address", daNet + "2 -> " + made}},
+		{[]string{"doctor", "-v"}, []string{"relay; flows:", "directaccess-one-address"}},
 		{[]string{"probe", "--socket", l.file("none")}, []string{serverName + ":8443: reached by dns64 at [" + made + "]:8443"}},
 	} {
 		out, _, err := runFor(20*time.Second, l.client.command(t.Context(), s.binary, append(verb.args, "--config", s.conf)...))
@@ -132,8 +135,44 @@ func TestDirectAccess(t *testing.T) {
 	l.client.ip("link set da0 down")
 	s.waitStatus("the path is gone", 20*time.Second, func(st status) bool { return st.Path == "none" })
 	l.tunnel()
-	s.up()
+	s.relaying()
 	if out, err := l.curl(10*time.Second, l.url("/5")); err != nil || len(out) != 5 {
 		t.Errorf("after the tunnel came back: %q, %v", out, err)
 	}
+}
+
+// oneAddress wants the client's links to have no IPv6 address that a CLAT took.
+func (l *lab) oneAddress(links ...string) {
+	l.t.Helper()
+	addrs, err := l.client.addrs()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, link := range links {
+		n := 0
+		for _, a := range addrs {
+			if a.Link == link && a.Family == "inet6" && a.Scope == "global" {
+				n++
+			}
+		}
+		if n != 1 {
+			l.t.Errorf("%s has %d global addresses, want the machine's own alone: %v", link, n, addrs)
+		}
+	}
+}
+
+// TestDirectAccessNeedsTheRelay: a datapath that needs an address of its own is
+// refused with the reason, and takes none.
+func TestDirectAccessNeedsTheRelay(t *testing.T) {
+	l, _ := directAccess(t)
+	s := l.service(serverName, "")
+	s.conf = l.write("reach64.toml", "[[server]]\nname = \""+serverName+"\"\nport = 8443\nca_file = \""+l.ca+"\"\nipv4 = [\""+documentation+
+		"\"]\ndns = [\""+daDNS+"\"]\n[path]\ndatapath = \"tun\"\n")
+	s.start()
+	l.tunnel()
+	st := s.waitStatus("the tunnel is seen", 20*time.Second, func(st status) bool { return st.Class == "directaccess" })
+	if st.Reason != "directaccess-one-address" || st.CLAT != nil {
+		t.Errorf("reason %s, CLAT %+v", st.Reason, st.CLAT)
+	}
+	l.oneAddress("eth0", "da0")
 }

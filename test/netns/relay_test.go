@@ -157,26 +157,6 @@ func TestRelayKilled(t *testing.T) {
 	l.client.unchanged(before)
 }
 
-// TestRelayThroughATunnel: as DirectAccess', which gives one address (spec DA-33).
-func TestRelayThroughATunnel(t *testing.T) {
-	l, _ := directAccess(t)
-	l.backupServer()
-	l.fails()
-	s := l.service(serverName, "")
-	s.conf = l.write("reach64.toml", "[[server]]\nname = \""+serverName+"\"\nport = 8443\nca_file = \""+l.ca+"\"\nserver_name = \""+serverName+
-		"\"\nipv4 = [\""+documentation+"\"]\ndns = [\""+daDNS+"\"]\n")
-	s.start()
-	l.client.ip("link set da0 up\n addr add " + daNet + "2/128 dev da0 nodad\n route add " + daNet + "/64 dev da0\n route add fd12:3456:789a::/48 via " + daNet + "1 dev da0")
-	st := s.relaying()
-	if st.Class != "directaccess" || !strings.Contains(deref(st.DatapathNote), "da0 has no /64") {
-		t.Errorf("class %s, note %s", st.Class, deref(st.DatapathNote))
-	}
-	l.backUp(50 << 20)
-	if _, err := l.ping(); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestDemoWithoutRoot plays the demo as nobody. This machine's /dev/net/tun may be
 // root's alone, so a folder of its own holds one for everybody, as distributions
 // have it.

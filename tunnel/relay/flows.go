@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
@@ -33,24 +34,38 @@ type flows struct {
 	tcp     map[*tcpFlow]struct{}
 	others  map[tuple]*datagrams
 	opening map[stack.TransportEndpointID][8]byte // TCP header's first bytes of connections without an answer yet
-	share   int                                   // bytes each way that a TCP flow may keep waiting
+	share   atomic.Int64                          // bytes each way that a TCP flow may keep waiting; written under mu
 }
 
 func (f *flows) init(l Limits) {
-	f.limits, f.share = l, shareOf(l.Memory, 1)
+	f.limits = l
+	f.share.Store(int64(shareOf(l.Memory, 1)))
 	f.tcp = make(map[*tcpFlow]struct{})
 	f.others = make(map[tuple]*datagrams)
 	f.opening = make(map[stack.TransportEndpointID][8]byte)
 }
 
-// A flow's buffers, each way, hold at least minShare bytes and at most maxShare.
-const minShare, maxShare = 16 << 10, 4 << 20
+// A flow's buffers, each way, hold at least minShare bytes and at most maxShare. With
+// the default limits as many flows as there may be fit into the memory.
+const minShare, maxShare = 4 << 10, 4 << 20
 
 // shareOf divides the memory among n flows, as if their number were the next power
 // of two, so that it changes seldom.
 func shareOf(memory, n int) int {
-	return min(max(memory/2>>bits.Len(uint(n-1)), minShare), maxShare)
+	return min(max(memory/2>>bits.Len(uint(max(n, 1)-1)), minShare), maxShare)
 }
+
+// nextShare is the share of n flows that had the share now: less at once, so that the
+// memory suffices, more only when there would be room for twice as many, so that it
+// does not swing.
+func nextShare(memory, now, n int) int {
+	return min(max(now, shareOf(memory, 2*n)), shareOf(memory, n))
+}
+
+// pieceOf is how much a flow with that share takes from its server at a time, in bytes.
+// Of many flows each gets less of the processor, and the host's sockets fill up: with
+// their first 128 KiB Linux drops the second of two packets of 64 KiB.
+func pieceOf(share int) int { return min(mostRead, max(share/8, minShare)) }
 
 // full tells whether no further flow may begin. The caller holds f.mu.
 func (f *flows) full() bool {
@@ -103,38 +118,38 @@ func (f *flows) add(t *tcpFlow, id stack.TransportEndpointID) bool {
 		return false
 	}
 	f.tcp[t] = struct{}{}
-	share, changed := f.resized()
-	var all []*tcpFlow
-	if changed {
-		all = slices.Collect(maps.Keys(f.tcp))
-	}
+	all := f.divide()
 	f.mu.Unlock()
-	t.resize(share)
-	for _, o := range all {
-		o.resize(share)
-	}
+	t.resize(&f.share)
+	resizeAll(all, &f.share)
 	return true
 }
 
-// resized follows the number of flows: down at once, up only when a quarter is
-// left, so that it does not swing. The caller holds f.mu.
-func (f *flows) resized() (share int, changed bool) {
-	n := max(1, len(f.tcp))
-	if s := shareOf(f.limits.Memory, n); s < f.share {
-		f.share = s
-		return s, true
+// divide follows the number of flows. It returns those to be resized: all, or none.
+// The caller holds f.mu.
+func (f *flows) divide() []*tcpFlow {
+	now := int(f.share.Load())
+	next := nextShare(f.limits.Memory, now, len(f.tcp))
+	if next == now {
+		return nil
 	}
-	if s := shareOf(f.limits.Memory, 2*n); s > f.share {
-		f.share = s
-		return s, true
-	}
-	return f.share, false
+	f.share.Store(int64(next))
+	return slices.Collect(maps.Keys(f.tcp))
 }
 
+func resizeAll(all []*tcpFlow, share *atomic.Int64) {
+	for _, t := range all {
+		t.resize(share)
+	}
+}
+
+// remove takes a connection out. The others' share may grow.
 func (f *flows) remove(t *tcpFlow) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	delete(f.tcp, t)
+	all := f.divide()
+	f.mu.Unlock()
+	resizeAll(all, &f.share)
 }
 
 // find returns the flow of a datagram; if there is none, full says that none may

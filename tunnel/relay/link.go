@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// readSize holds the largest packet of the port: 65535 bytes of IPv4.
-	readSize = buffer.MaxChunkSize
+	// readSize holds the largest packet of the port: maxPacket bytes of IPv4.
+	readSize  = buffer.MaxChunkSize
+	maxPacket = 65535
 	// copyBelow is up to which length a packet is copied into memory of its own
 	// size. Of longer ones the headers alone are, and the rest keeps the memory that
 	// it was read into: the stack copies what it looks into, a view at a time.
@@ -133,9 +134,10 @@ func (l *link) writeOne(pkt *stack.PacketBuffer) {
 	if o := pkt.GSOOptions; o.Type == stack.GSOTCPv4 {
 		if o.NeedsCsum {
 			h.Flags, h.CsumStart, h.CsumOffset = vnethdr.NeedsCsum, o.L3HdrLen, o.CsumOffset
+			h.HdrLen = uint16(pkt.HeaderSize())
 		}
 		if pkt.Data().Size() > int(o.MSS) {
-			h.GSOType, h.GSOSize, h.HdrLen = vnethdr.GSOTCPv4, o.MSS, uint16(pkt.HeaderSize())
+			h.GSOType, h.GSOSize = vnethdr.GSOTCPv4, o.MSS
 		}
 	}
 	parts := pkt.AsSlices()
@@ -170,7 +172,7 @@ func (l *link) SupportedGSO() stack.SupportedGSO {
 }
 
 // GSOMaxSize implements stack.GSOEndpoint.
-func (*link) GSOMaxSize() uint32 { return 65535 }
+func (*link) GSOMaxSize() uint32 { return maxPacket }
 
 // Capabilities implements stack.LinkEndpoint: what comes in has been checked in take.
 func (*link) Capabilities() stack.LinkEndpointCapabilities { return stack.CapabilityRXChecksumOffload }

@@ -4,71 +4,64 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/waiter"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// mostRead is how many bytes are taken from a server at a time: one super-packet
-// with its headers.
-const mostRead = 65535 - 120
+// mostRead is how many bytes are taken from a server at a time: what the stack puts into
+// one packet. One byte more, and it would send that in a packet of its own.
+const mostRead = maxPacket - header.TCPTotalHeaderMaximumSize - 1
 
-// down carries what the server sends, and says why it ended.
-func (f *tcpFlow) down() event {
-	entry, room := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
-	f.queue.EventRegister(&entry)
-	defer f.queue.EventUnregister(&entry)
-	p := &downPump{flow: f, room: room}
-	return f.pump(&p.why, func() error { return f.stream.ReadReady(p.move) }, flowResetByServer)
-}
-
-// up carries what the host sends, and says why it ended.
-func (f *tcpFlow) up() event {
-	entry, data := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
-	f.queue.EventRegister(&entry)
-	defer f.queue.EventUnregister(&entry)
-	p := &upPump{flow: f, data: data}
-	return f.pump(&p.why, func() error { return f.stream.WriteReady(p.move) }, flowResetByServer)
-}
-
-// pump runs one direction. *why is set by what it runs when that ends by itself.
-func (f *tcpFlow) pump(why *event, run func() error, reset event) event {
-	for {
-		err := run()
-		switch {
-		case err == nil:
-			return *why
-		case f.broken():
-			return flowResetByHost
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			// Woken by a reset that was none: wait again.
-			_ = f.conn.SetDeadline(time.Time{})
-		default:
-			if c := causeOf(err); c.event != flowEnded {
-				return c.event
-			}
-			return flowFailed // closed by the other direction, whose reason counts
-		}
+// failed says why a direction ends whose socket gave err; ended is false when it
+// goes on.
+func (f *tcpFlow) failed(err error) (why event, ended bool) {
+	switch {
+	case f.broken():
+		return flowResetByHost, true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// Woken by a reset that was none: wait again.
+		_ = f.conn.SetDeadline(time.Time{})
+		return 0, false
 	}
+	if c := causeOf(err); c.event != flowEnded {
+		return c.event, true
+	}
+	return flowFailed, true // closed by the other direction, whose reason counts
 }
 
-// downPump is what down owns.
+// downPump carries what the server sends.
 type downPump struct {
 	flow *tcpFlow
-	room <-chan struct{} // the host's side may take more, or is gone
 	src  source
 	one  [64]byte // read into when it is not known whether there is anything
 	why  event
 }
 
+// run carries until the direction has ended, and says why.
+func (p *downPump) run() event {
+	move := p.move
+	for {
+		err := p.flow.stream.ReadReady(move)
+		if err == nil {
+			return p.why
+		}
+		if why, ended := p.flow.failed(err); ended {
+			return why
+		}
+	}
+}
+
 // move moves what there is from r to the host; see Stream.
 func (p *downPump) move(r io.Reader) (done bool) {
 	counted, _ := r.(interface{ Len() int })
+	most := pieceOf(int(p.flow.relay.flows.share.Load()))
 	for {
 		p.src = source{r: r}
 		if counted != nil {
-			p.src.n = min(counted.Len(), mostRead)
+			p.src.n = min(counted.Len(), most)
 		}
 		if p.src.n == 0 {
 			n, err := r.Read(p.one[:])
@@ -83,6 +76,7 @@ func (p *downPump) move(r io.Reader) (done bool) {
 		if err := p.write(); err != nil {
 			return p.end(err)
 		}
+		runtime.Gosched() // a server that never rests must not keep the others waiting
 	}
 }
 
@@ -96,7 +90,7 @@ func (p *downPump) write() error {
 		switch err.(type) {
 		case nil:
 		case *tcpip.ErrWouldBlock:
-			<-p.room
+			<-p.flow.room
 		case *tcpip.ErrBadBuffer:
 			return p.src.err
 		default:
@@ -155,15 +149,39 @@ func (s *source) Read(b []byte) (n int, err error) {
 	return n, s.err
 }
 
-// upPump is what up owns.
+// upPump carries what the host sends.
 type upPump struct {
-	flow *tcpFlow
-	data <-chan struct{} // the host's side may have data, or is gone
-	dst  sink
-	why  event
+	flow  *tcpFlow
+	steps func(w io.Writer) bool // move, made once
+	dst   sink
+	over  bool
+	why   event
 }
 
-// move moves what there is from the host to w; see Stream.
+// run carries what there is. over says that the direction has ended, and why.
+func (p *upPump) run() (why event, over bool) {
+	if p.steps == nil {
+		p.steps = p.move
+	}
+	for {
+		err := p.flow.stream.WriteReady(p.steps)
+		if err == nil {
+			return p.why, p.over
+		}
+		if why, ended := p.flow.failed(err); ended {
+			return why, true
+		}
+	}
+}
+
+// end says why the direction ended.
+func (p *upPump) end(why event) (done bool) {
+	p.why, p.over = why, true
+	return true
+}
+
+// move moves what there is from the host to w; see Stream. It is done when there is
+// nothing more, too.
 func (p *upPump) move(w io.Writer) (done bool) {
 	for {
 		p.dst = sink{w: w}
@@ -177,28 +195,24 @@ func (p *upPump) move(w io.Writer) (done bool) {
 			case errors.Is(p.dst.err, io.ErrShortWrite):
 				return false
 			case p.dst.err != nil:
-				p.why = causeOf(p.dst.err).event
-				return true
+				return p.end(causeOf(p.dst.err).event)
 			}
 		case *tcpip.ErrWouldBlock:
+			return true
+		case *tcpip.ErrClosedForReceive:
 			if f, ok := w.(flusher); ok && f.Flush() != nil {
 				return false // WriteReady knows the error
 			}
-			<-p.data
-		case *tcpip.ErrClosedForReceive:
-			if f, ok := w.(flusher); ok && f.Flush() != nil {
-				return false
+			c, ok := p.flow.conn.(interface{ CloseWrite() error })
+			if !ok {
+				return p.end(flowFailed)
 			}
-			p.why = flowEnded
-			if c, ok := p.flow.conn.(interface{ CloseWrite() error }); !ok {
-				p.why = flowFailed
-			} else if err := c.CloseWrite(); err != nil {
-				p.why = causeOf(err).event
+			if err := c.CloseWrite(); err != nil {
+				return p.end(causeOf(err).event)
 			}
-			return true
+			return p.end(flowEnded)
 		default:
-			p.why = flowResetByHost
-			return true
+			return p.end(flowResetByHost)
 		}
 	}
 }

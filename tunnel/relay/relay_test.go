@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -178,22 +179,33 @@ func (l *lab) mustConnect(port uint16) net.Conn {
 // counted waits until the counters say what is wanted.
 func (l *lab) counted(want map[string]uint64) {
 	l.Helper()
-	deadline := time.After(15 * time.Second)
-	for {
-		ok, got := true, l.relay.Stats()
+	var got map[string]uint64
+	eventually(l.T, func() string { return fmt.Sprintf("counters %v, want %v", got, want) }, func() bool {
+		got = l.relay.Stats()
 		for k, v := range want {
-			ok = ok && got[k] == v
+			if got[k] != v {
+				return false
+			}
 		}
-		if ok {
-			return
-		}
+		return true
+	})
+}
+
+// eventually waits until ok, and fails with what is not.
+func eventually(t *testing.T, what func() string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	for !ok() {
 		select {
 		case <-deadline:
-			l.Fatalf("counters %v, want %v", got, want)
+			t.Fatal(what())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
+
+// not is a sentence for eventually.
+func not(what string) func() string { return func() string { return "not so: " + what } }
 
 func echo(c *net.TCPConn) {
 	_, _ = io.Copy(c, c)

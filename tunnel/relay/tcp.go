@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -69,7 +70,7 @@ func (r *Relay) connect(req *gtcp.ForwarderRequest) {
 		r.refuse(req, err)
 		return
 	}
-	f := &tcpFlow{relay: r, conn: conn, stream: streamOf(conn, plainSize)}
+	f := newTCPFlow(r, conn)
 	ep, terr := req.CreateEndpoint(&f.queue)
 	req.Complete(false)
 	if terr != nil {
@@ -87,7 +88,7 @@ func (r *Relay) connect(req *gtcp.ForwarderRequest) {
 		return
 	}
 	r.stats.flow(protoTCP, flowOpened)
-	f.carry()
+	r.start(f.carry) // with a small stack: that of dialling is several times larger
 }
 
 // refuse tells the host why its connection does not stand, as the server or a
@@ -117,45 +118,115 @@ func (r *Relay) unreachable() {
 // lingerer is a connection whose Close sends a reset after SetLinger(0).
 type lingerer interface{ SetLinger(seconds int) error }
 
-// tcpFlow is one connection: ep towards the host, conn towards the server. Two
-// goroutines carry it, see carry.
+// tcpFlow is one connection: ep towards the host, conn towards the server. One
+// goroutine owns it and carries what the server sends; what the host sends is
+// carried by another, which is there only while there is something.
 type tcpFlow struct {
 	relay  *Relay
 	ep     tcpip.Endpoint
 	queue  waiter.Queue // of ep
+	entry  waiter.Entry // in queue: calls news
 	conn   net.Conn
 	stream Stream
-	share  int // of ep's buffers; written under the lock of resize
+	share  int64 // of ep's buffers; written under the lock of resize
 	mu     sync.Mutex
 	ending sync.Once
+
+	down     downPump
+	room     chan struct{} // holds one: the host's side may take more, or is gone
+	up       upPump
+	work     func() // the goroutine that up has
+	upIs     atomic.Uint32
+	upIsOver chan struct{} // closed
 }
 
-// carry moves data both ways until both have ended. The calling goroutine carries
-// what the host sends, another one what the server sends.
+// What upIs says of the goroutine that carries what the host sends.
+const (
+	upRests uint32 = iota // there is none
+	upWorks
+	upGoesOn // as upWorks, and there is something new
+	upOver
+)
+
+func newTCPFlow(r *Relay, conn net.Conn) *tcpFlow {
+	f := &tcpFlow{relay: r, conn: conn, stream: streamOf(conn, plainSize), room: make(chan struct{}, 1), upIsOver: make(chan struct{})}
+	f.down.flow, f.up.flow = f, f
+	f.work = f.carryUp
+	f.entry = waiter.NewFunctionEntry(waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr, f.news)
+	return f
+}
+
+// carry moves data both ways until both have ended.
 func (f *tcpFlow) carry() {
 	if k, ok := f.conn.(interface {
 		SetKeepAliveConfig(net.KeepAliveConfig) error
 	}); ok {
 		_ = k.SetKeepAliveConfig(keepAlive) // without, a dead server is noticed late
 	}
-	// A reset by the host wakes whoever waits for the server.
-	entry := waiter.NewFunctionEntry(waiter.EventHUp|waiter.EventErr, func(waiter.EventMask) {
-		if f.broken() {
-			_ = f.conn.SetDeadline(time.Unix(1, 0))
-		}
-	})
-	f.queue.EventRegister(&entry)
-	defer f.queue.EventUnregister(&entry)
-	down := make(chan struct{})
-	f.relay.start(func() {
-		defer close(down)
-		f.finish(f.down())
-	})
-	f.finish(f.up())
-	<-down
+	f.queue.EventRegister(&f.entry)
+	f.rouse() // for what came before
+	f.finish(f.down.run())
+	<-f.upIsOver
+	f.queue.EventUnregister(&f.entry)
 	f.end(flowEnded)
 	f.relay.flows.remove(f)
 	f.relay.stats.flow(protoTCP, flowEnded)
+}
+
+// news is told by the stack what happens to ep, and must not use it but for its state.
+func (f *tcpFlow) news(what waiter.EventMask) {
+	gone := what&(waiter.EventHUp|waiter.EventErr) != 0
+	if gone && f.broken() {
+		_ = f.conn.SetDeadline(time.Unix(1, 0)) // wakes whoever waits for the server
+	}
+	if gone || what&waiter.WritableEvents != 0 {
+		select {
+		case f.room <- struct{}{}:
+		default:
+		}
+	}
+	if gone || what&waiter.ReadableEvents != 0 {
+		f.rouse()
+	}
+}
+
+// rouse has what the host sends carried. It may be called until carry's goroutine has
+// ended, which waits for the other one.
+func (f *tcpFlow) rouse() {
+	for {
+		switch is := f.upIs.Load(); is {
+		case upRests:
+			if f.upIs.CompareAndSwap(is, upWorks) {
+				f.relay.group.Add(1)
+				go f.work()
+				return
+			}
+		case upWorks:
+			if f.upIs.CompareAndSwap(is, upGoesOn) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// carryUp carries what the host has sent, and ends when that is all for now.
+func (f *tcpFlow) carryUp() {
+	defer f.relay.group.Done()
+	for {
+		why, over := f.up.run()
+		if over {
+			f.upIs.Store(upOver)
+			f.finish(why)
+			close(f.upIsOver)
+			return
+		}
+		if f.upIs.CompareAndSwap(upWorks, upRests) {
+			return
+		}
+		f.upIs.Store(upWorks)
+	}
 }
 
 // broken tells whether the host's side was reset.
@@ -187,25 +258,28 @@ func (f *tcpFlow) abort() {
 	f.ending.Do(f.reset)
 }
 
-// reset resets both sides. Abort wakes who waits for the host's side; only then can
-// the other one be closed, since that waits until nobody uses it.
+// reset resets both sides. Abort and rouse wake who waits for the host's side; only then
+// can the other one be closed, since that waits until nobody uses it.
 func (f *tcpFlow) reset() {
 	if l, ok := f.conn.(lingerer); ok {
 		_ = l.SetLinger(0) // then it is closed in order
 	}
 	f.ep.Abort()
+	f.rouse()
 	_ = f.conn.Close()
 }
 
-// resize sets how much may wait in each of the two buffers of the host's side.
-func (f *tcpFlow) resize(share int) {
+// resize sets how much may wait in each of the two buffers of the host's side. The
+// share is read under the lock, so that of several calls the newest counts.
+func (f *tcpFlow) resize(share *atomic.Int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if share == f.share {
+	n := share.Load()
+	if n == f.share {
 		return
 	}
-	f.share = share
+	f.share = n
 	o := f.ep.SocketOptions()
-	o.SetReceiveBufferSize(int64(share), true)
-	o.SetSendBufferSize(int64(share), true)
+	o.SetReceiveBufferSize(n, true)
+	o.SetSendBufferSize(n, true)
 }
