@@ -35,9 +35,9 @@ const (
 // evidence is how long the evidence for a place takes by the rules, beside what the
 // documents on the way tell.
 var evidence = map[string]time.Duration{
-	"broken-ipv4": probeTimeout + silence,
-	"broken-clat": probeTimeout + silence,
-	"broken-ipv6": dnsTries + silence,
+	"IPv4 that leads nowhere":         probeTimeout + silence,
+	"another CLAT that leads nowhere": probeTimeout + silence,
+	"IPv6 that leads nowhere":         dnsTries + silence,
 }
 
 // roam is the base network with all that the places need:
@@ -175,7 +175,7 @@ func places() []place {
 			r.do("link set da0 down")
 			r.turn("name " + serverName + " " + documentation)
 			r.bounce("pref64 on", "dns64 on")
-		}, func(st status) bool { return over(st, "da0") }},
+		}, func(st status) bool { return relays(st) && st.CLAT.Uplink == "da0" }},
 		{"NAT64 dies, and somebody asks", func(r *roam) { r.turn("nat64 off"); r.refresh() }, func(r *roam) { r.turn("nat64 on"); r.refresh() }, nil},
 		{"prefix from DNS alone", turn("pref64 off"), turn("pref64 on"), nil},
 		{"another NAT64 prefix", func(r *roam) { r.again("--prefix", scenario.OtherPrefix) }, func(r *roam) { r.again("--prefix", ownPrefix) }, nil},

@@ -108,7 +108,7 @@ func measure(begin time.Time, d followed, seen []followed) took {
 			}
 		}
 	}
-	if t := d.Times.RAToHandshake; t != nil && carries(d.status) { // from the router's first word
+	if t := d.Times.RAToHandshake; t != nil && (carries(d.status) || relays(d.status)) { // from the router's first word
 		lag = min(lag, time.Duration(*t*float64(time.Second))-waited)
 	}
 	return took{whole, max(0, lag), waited}

@@ -19,6 +19,11 @@ func TestPlacesAndFaultsAreScenarios(t *testing.T) {
 			t.Errorf("no scenario %q", p.name)
 		}
 	}
+	for name := range evidence {
+		if !have[roaming+name] {
+			t.Errorf("evidence for %q, which is no place", name)
+		}
+	}
 	for _, f := range faults {
 		have[doctor+f.name] = true
 	}

@@ -66,6 +66,9 @@ func up(class string) Want {
 // with returns w with another prefix and source.
 func (w Want) with(prefix, source string) Want { w.Prefix, w.Source = prefix, source; return w }
 
+// in returns w in another class of network.
+func (w Want) in(class string) Want { w.Class = class; return w }
+
 // none is what is wanted where there is no path.
 func none(class, reason string) Want { return Want{Class: class, Path: "none", Reason: reason} }
 

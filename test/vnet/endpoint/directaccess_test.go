@@ -91,10 +91,11 @@ func policy(reg string) func(*game) {
 	}
 }
 
-// byTunnel wants the CLAT on the tunnel, with one of its addresses.
+// byTunnel wants the relay over the tunnel, with no address but the machine's own (spec
+// DA-33).
 func byTunnel(st status.Status) error {
-	return want("the CLAT on da0", st.CLAT != nil && st.CLAT.Uplink == "da0" && deref(st.Uplink) == "eth0" &&
-		(st.CLAT.IPv6 == nil || strings.HasPrefix(*st.CLAT.IPv6, "fd12:3456:789a:1000:")))
+	return want("the relay on da0", st.CLAT != nil && st.CLAT.Uplink == "da0" && deref(st.Uplink) == "eth0" && st.CLAT.IPv6 == nil &&
+		strings.Contains(deref(st.DatapathNote), "directaccess-one-address"))
 }
 
 // source wants the source 'os' to give a reason with this in it.
@@ -118,7 +119,9 @@ var directAccessPlays = map[string]play{
 	"DirectAccess, prefix from the server's address": {net: home, more: organizationAt(nil), servers: byAllMeans,
 		from: outside, enter: (*game).connect, leave: (*game).disconnect, also: byTunnel},
 	"DirectAccess whose tunnel has one address": {net: home, more: organizationAt(nil), servers: byAllMeans,
-		from: outside, enter: func(g *game) { g.connectWith(128) }, also: all(byTunnel, note("da0 has no /64"))},
+		from: outside, enter: func(g *game) { g.connectWith(128) }, also: byTunnel},
+	"DirectAccess with a datapath that needs an address of its own": {net: home, more: organizationAt(nil), servers: byAllMeans,
+		from: outside, enter: func(g *game) { g.reload("[path]\ndatapath = \"tun\"\n"); g.connect() }},
 	"DirectAccess, prefix from policy": {net: home, more: organizationAt(nil), servers: byName, before: policy(rule + probeAddr),
 		from: outside, enter: (*game).connect, leave: (*game).disconnect, also: all(byTunnel, source("DirectAccess policy"))},
 	"DirectAccess, prefix from the connectivity host": {net: home, servers: byName, before: policy(rule),
