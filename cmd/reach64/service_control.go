@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -25,12 +26,11 @@ func serviceCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(serviceInstallCommand(), serviceStatusCommand(), serviceSetupCommand())
+	c.AddCommand(serviceInstallCommand(), serviceUninstallCommand(), serviceStatusCommand(), serviceSetupCommand())
 	for _, v := range []struct {
 		verb, short, done string
 		do                func() error
 	}{
-		{"uninstall", "Stop the service and take it out of the service manager's list", "uninstalled", svc.Uninstall},
 		{"start", "Start the service", "started", func() error { return svc.Control("start") }},
 		{"stop", "Stop the service; it undoes its changes", "stopped", func() error { return svc.Control("stop") }},
 		{"restart", "Stop the service and start it again", "restarted", func() error { return svc.Control("restart") }},
@@ -81,6 +81,41 @@ func serviceInstallCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&config, "config", "", "configuration file of the service (default: the place for this system)")
 	return c
+}
+
+func serviceUninstallCommand() *cobra.Command {
+	var purge bool
+	c := &cobra.Command{
+		Use:   "uninstall",
+		Short: "Stop the service and take it out of the service manager's list",
+		Args:  noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			err := uninstall(c.OutOrStdout(), purge)
+			if err != nil || !purge {
+				return permission(err)
+			}
+			if _, err := cleanup(c.Context(), newLog(c.ErrOrStderr())); err != nil {
+				return permission(err)
+			}
+			return permission(removeData(c.OutOrStdout()))
+		},
+	}
+	c.Flags().BoolVar(&purge, "purge", false, "also undo what a killed service left, and remove configuration, policy files, state and logs")
+	return c
+}
+
+// uninstall takes the service out of the list. With purge it may be gone from there
+// already, as after a purge that did not get to its end.
+func uninstall(out io.Writer, purge bool) error {
+	if state, err := svc.Query(); purge && err == nil && state == svc.Missing {
+		_, err := fmt.Fprintln(out, "no service is installed")
+		return err
+	}
+	if err := svc.Uninstall(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out, "uninstalled")
+	return err
 }
 
 // serviceStatusCommand ends with 0 when the service runs, and with 3 otherwise.

@@ -376,7 +376,16 @@ func TestServiceOfACopiedBinary(t *testing.T) {
 	m.is("is-active", "inactive")
 	m.must(path, "service", "uninstall")
 	l.client.unchanged(beforeNet)
-	m.must("rm", "-r", path, "/etc/reach64", "/var/lib/reach64", "/var/log/reach64") // the administrator's
+	m.must("test", "-e", "/etc/reach64/reach64.toml") // it is the administrator's
+	m.must(path, "service", "install")
+	m.must(path, "service", "start")
+	m.up()
+	m.must(path, "service", "uninstall", "--purge")
+	l.client.unchanged(beforeNet)
+	if out := m.must(path, "service", "uninstall", "--purge"); !strings.Contains(out, "no service is installed") {
+		t.Errorf("a second purge: %s", out)
+	}
+	m.must("rm", path)
 	if diff := left(before, m.files()); diff != "" {
 		t.Errorf("files after service uninstall (-before +after):\n%s", diff)
 	}
