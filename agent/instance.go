@@ -299,8 +299,10 @@ func (a *Agent) start(ctx context.Context, have netstate.Snapshot, want reach.CL
 		return
 	}
 	a.running, a.failed = in, reach.Failure{}
-	fields := logrus.Fields{"device": in.devName, "ipv4": want.IPv4, "ipv6": in.addr6, "prefix": want.Prefix,
-		"uplink": want.Name, "datapath": in.datapath, "steering": in.steered()}
+	fields := logrus.Fields{"device": in.devName, "ipv4": want.IPv4, "prefix": want.Prefix, "uplink": want.Name, "datapath": in.datapath}
+	if in.addr6.IsValid() { // the relay has none
+		fields["ipv6"], fields["steering"] = in.addr6, in.steered()
+	}
 	if in.note != "" {
 		fields["note"] = in.note
 	}
