@@ -30,23 +30,29 @@ func dialFlow(t *testing.T, network, addr string) stream {
 	return c.(stream)
 }
 
-func TestStreamTellsWhenItCanMoveData(t *testing.T) {
+// connected is a flow and the other end of it.
+func connected(t *testing.T) (c stream, server net.Conn) {
+	t.Helper()
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c := dialFlow(t, "tcp6", l.Addr().String())
-	server, err := l.Accept()
-	if err != nil {
+	c = dialFlow(t, "tcp6", l.Addr().String())
+	if server, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
+	t.Cleanup(func() { server.Close() })
+	return c, server
+}
+
+func TestStreamTellsWhenItCanMoveData(t *testing.T) {
+	c, server := connected(t)
 
 	// Nothing is there; then data, then the end.
 	var got bytes.Buffer
 	waits, ended := 0, false
-	err = c.ReadReady(func(r io.Reader) bool {
+	err := c.ReadReady(func(r io.Reader) bool {
 		for b := make([]byte, 3); ; {
 			there := r.(interface{ Len() int }).Len()
 			n, err := r.Read(b)
@@ -74,21 +80,11 @@ func TestStreamTellsWhenItCanMoveData(t *testing.T) {
 }
 
 func TestStreamTakesWhatThereIsRoomFor(t *testing.T) {
-	l, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c := dialFlow(t, "tcp6", l.Addr().String())
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	c, server := connected(t)
 	sent, full := 0, 0
 	got := make(chan int64, 1)
 	chunk := make([]byte, 1<<20)
-	err = c.WriteReady(func(w io.Writer) bool {
+	err := c.WriteReady(func(w io.Writer) bool {
 		for full < 2 {
 			n, err := w.Write(chunk)
 			sent += n

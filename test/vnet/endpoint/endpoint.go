@@ -29,12 +29,8 @@ import (
 	"github.com/reach64/reach64/tunnel/relay"
 )
 
-// Edges returns the edges of h for one agent. Its changes are journalled in j.
-func Edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger) agent.Edges {
-	return edges(h, j, log, immortal())
-}
-
-// edges are Edges of a service that may be killed.
+// edges are those of h for one service, which may be killed. Its changes are journalled
+// in j.
 func edges(h *vnet.Host, j *journal.Journal, log logrus.FieldLogger, l *life) agent.Edges {
 	return agent.Edges{
 		Monitor:   monitor{h},
