@@ -177,9 +177,8 @@ func (s *soaker) report(memory []float64) {
 
 // usual are parts of the names of counters that mixed traffic without faults may raise:
 // of translated packets, of steered ones, of those that the kernel leaves to the
-// reader, of the relay's flows, and of the errors that a client sends whose socket is
-// closed when an answer comes, which are the reader's, and nothing to the relay.
-var usual = []string{"-translated", "-bytes", "redirected", "neighbour-discovery", "passed-other", "-left-fragment", "-left-extension-header", "-left-to-keep-order", "-icmp-type",
+// reader, and of the relay's flows.
+var usual = []string{"-translated", "-bytes", "redirected", "neighbour-discovery", "passed-other", "-left-fragment", "-left-extension-header", "-left-to-keep-order",
 	"-opened", "-ended", "-idle"}
 
 func expected(name string) bool {
