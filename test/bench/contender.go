@@ -124,7 +124,11 @@ func (b *bench) setUp(ctx context.Context) {
 		}
 		c := &contender{name: try.name, family: "-4", host: server4}
 		entry := report.Contender{Name: try.name, What: try.what}
-		if err := try.open(ctx, c, i); err != nil {
+		err := try.open(ctx, c, i)
+		if err == nil {
+			err = b.await(ctx, c)
+		}
+		if err != nil {
 			entry.Reason = err.Error()
 			if c.proc != nil {
 				c.proc.stop()
@@ -135,6 +139,17 @@ func (b *bench) setUp(ctx context.Context) {
 		progress("%s: %s", c.name, cmpOr(entry.Reason, "ready"))
 		b.doc.Contenders = append(b.doc.Contenders, entry)
 	}
+}
+
+// await waits until the peer answers. Both ends' link-local addresses are new, and a
+// kernel asks for no neighbour before its own address is known to be unique.
+func (b *bench) await(ctx context.Context, c *contender) (err error) {
+	for i := 0; i < 10 && ctx.Err() == nil; i++ {
+		if _, _, err = c.space.output(ctx, "ping", c.family, "-n", "-c", "1", "-W", "1", c.host); err == nil {
+			return nil
+		}
+	}
+	return errors.Join(ctx.Err(), err)
 }
 
 func cmpOr(a, b string) string {

@@ -76,6 +76,7 @@ func (b *bench) steps() []step {
 			list = append(list, s)
 		}
 	}
+	add(step{"start", b.start})
 	for _, down := range []bool{false, true} {
 		for _, n := range []int{1, 4, 100, 500} {
 			add(b.streams(n, down, 0))
