@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -100,14 +99,18 @@ func (b *bench) start(ctx context.Context, c *contender) error {
 
 // awaitMonitor makes events until the monitor tells of one.
 func awaitMonitor(ctx context.Context, c *contender, watch *process) error {
-	for i := 0; ctx.Err() == nil && i < 100; i++ {
-		if err := c.space.ip("link set lo mtu " + fmt.Sprint(60000+i)); err != nil {
+	for i := range 100 {
+		if err := c.space.ip(fmt.Sprint("link set lo mtu ", 60000+i)); err != nil {
 			return err
 		}
 		if text, err := os.ReadFile(watch.log); err == nil && strings.Contains(string(text), "lo:") {
 			return c.space.ip("link set lo mtu 65536")
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	return errors.Join(ctx.Err(), fmt.Errorf("%s tells nothing", filepath.Base(watch.log)))
+	return fmt.Errorf("%s tells nothing", filepath.Base(watch.log))
 }
