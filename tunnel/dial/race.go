@@ -118,12 +118,14 @@ func (r *race) run(ctx context.Context) (net.Conn, error) {
 		}
 		select {
 		case r.net = <-networks:
-			r.learn()
+			r.known = true
+			r.relabel()
 		case <-grace.C:
 			late = true
 		case a := <-answers:
 			first := !open
 			open = r.take(a) || open
+			r.relabel()
 			if first {
 				next.Reset(r.firstDelay(open))
 				wait = next.C
@@ -219,9 +221,9 @@ func (r *race) next() *candidate {
 	return nil
 }
 
-// learn gives the attempts that began without knowledge of the network their kind.
-func (r *race) learn() {
-	r.known = true
+// relabel gives the attempts their kind that began before the network was known, or the
+// name's IPv4 addresses.
+func (r *race) relabel() {
 	for i, a := range r.attempts {
 		if c := ofIPv6(r.net, a.Addr.Addr(), r.four); a.Kind == NativeIPv6 && c.kind == DNS64 {
 			r.attempts[i].Kind, r.attempts[i].Prefix = DNS64, c.prefix.String()
