@@ -56,6 +56,9 @@ func (c *contender) addr() string {
 	return netip.AddrPortFrom(netip.MustParseAddr(c.host), port).String()
 }
 
+// isReach64 tells whether the contender is one of reach64's datapaths.
+func (c *contender) isReach64() bool { return c.name != native && c.name != "tayga" }
+
 // pids are the processes of the contender.
 func (c *contender) pids() []int {
 	if c.proc == nil {

@@ -67,7 +67,7 @@ func (b *bench) scale(ctx context.Context) {
 			continue
 		}
 		for _, c := range b.contenders {
-			if c.name == native || c.name == "tayga" {
+			if !c.isReach64() {
 				continue
 			}
 			for _, n := range s.counts {

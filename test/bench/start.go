@@ -64,7 +64,7 @@ func parseMonitor(text string) (m milestones, err error) {
 
 // start starts a reach64 contender anew, and takes the times of its steps.
 func (b *bench) start(ctx context.Context, c *contender) error {
-	if c.name == native || c.name == "tayga" {
+	if !c.isReach64() {
 		return nil
 	}
 	c.proc.stop()
